@@ -1,0 +1,145 @@
+# Copyright (c) 2026, The talosops.talos maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The general gates of the check catalogue, and the facts that many checks share, worked out once.
+
+G0 reach, G1 kind of node, G2 mode, G3 stage, G4 not bootstrapped, G5 age, G6 discovery disabled. A gate that
+cannot be seen is never taken as passed: C(young) and C(container) are None then.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from functools import cached_property
+
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
+
+GATE_READS = ('Version', 'MachineTypes', 'MachineStatuses', 'ServiceList', 'Identities', 'Affiliates', 'Members', 'NodeIPConfigs', 'NodeAddressFilters')
+GATE_LOGS = ('machined',)
+
+YOUNG_SECONDS = 600
+BOOTSTRAP_WAIT = 'etcd is waiting to join the cluster, if this node is the first node in the cluster'
+_IN_PROGRESS = ('installing', 'upgrading', 'rebooting', 'resetting', 'shutting down')
+_CRASHED = re.compile(r'^(Error running |Runner .* exited without error)')
+
+
+class View:
+    """A snapshot with the user's settings, as the checks see it."""
+
+    def __init__(self, snapshot, settings):
+        self.snapshot = snapshot
+        self.settings = settings
+        self.now = snapshot.now
+
+    def threshold(self, name):
+        return self.settings.thresholds[name]
+
+    # -- machines -------------------------------------------------------------------------------------------
+
+    @cached_property
+    def control_planes(self):
+        return self.snapshot.control_planes()
+
+    @cached_property
+    def answering_control_planes(self):
+        return self.snapshot.control_planes(answered=True)
+
+    def label(self, key):
+        machine = self.snapshot.machine(key)
+        return machine.label if machine else key
+
+    def container(self, machine):
+        """G2: platform mode container (its kernel, memory and disks are the host's); None when not read."""
+        version = machine.value('Version')
+        return None if version is None else (version.get('platform') or {}).get('mode') == 'container'
+
+    def stage(self, machine):
+        """G3: the stage of the machine (talos-api 6.3), None when not read."""
+        status = machine.resource('MachineStatuses', 'machine')
+        return status.get('stage') if isinstance(status, dict) else None
+
+    def in_progress(self, machine):
+        """G3: it is being installed, upgraded, rebooted or reset."""
+        return self.stage(machine) in _IN_PROGRESS
+
+    def age_seconds(self, machine):
+        """G5: seconds since its COSI state began, which is its boot (in container mode too); None when not read."""
+        for item in machine.value('MachineStatuses') or []:
+            created = parse_time(item.get('created'))
+            if item.get('id') == 'machine' and created is not None:
+                return max(0.0, (self.now - created).total_seconds())
+        return None
+
+    def young(self, machine):
+        """G5: booted less than ten minutes ago; None when that could not be seen."""
+        age = self.age_seconds(machine)
+        return None if age is None else age < YOUNG_SECONDS
+
+    def service(self, machine, service_id):
+        """A service of ServiceList, or None where it is not listed or the list was not read."""
+        for service in (machine.value('ServiceList') or {}).get('services') or []:
+            if service.get('id') == service_id:
+                return service
+        return None
+
+    # -- network --------------------------------------------------------------------------------------------
+
+    @cached_property
+    def vips(self):
+        """Configured virtual IPs: the bare addresses in NodeIPConfigs excludeSubnets (talos-api 6.4)."""
+        found = set()
+        for machine in self.snapshot.answering():
+            for item in machine.value('NodeIPConfigs') or []:
+                for subnet in (item.get('spec') or {}).get('excludeSubnets') or []:
+                    if '/' not in str(subnet):
+                        found.add(str(subnet))
+        return found
+
+    @cached_property
+    def vips_known(self):
+        return any(machine.datum('NodeIPConfigs').ok for machine in self.answering_control_planes)
+
+    @cached_property
+    def kubernetes_networks(self):
+        """Pod and service CIDRs as networks, from NodeAddressFilters/no-k8s (readable for os:reader)."""
+        found = set()
+        for machine in self.snapshot.answering():
+            spec = machine.resource('NodeAddressFilters', 'no-k8s') or {}
+            for subnet in spec.get('excludeSubnets') or []:
+                try:
+                    found.add(ipaddress.ip_network(str(subnet), strict=False))
+                except ValueError:
+                    continue
+        return found
+
+    # -- discovery ------------------------------------------------------------------------------------------
+
+    def discovery_disabled(self, machine):
+        """G6: it knows who it is, but not even itself as an affiliate; None when that could not be seen."""
+        affiliates, identities = machine.value('Affiliates'), machine.value('Identities')
+        if affiliates is None or identities is None:
+            return None
+        return bool(identities) and not affiliates
+
+    # -- etcd -----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def not_bootstrapped(self):
+        """G4: every control plane was seen, none runs etcd, each waits to join and says so in its log.
+
+        False as soon as one of them could not be seen: then it may be a lost quorum, and nobody must be told to
+        bootstrap.
+        """
+        if not self.control_planes or any(not machine.answered for machine in self.control_planes):
+            return False
+        return all(self._waits_for_bootstrap(machine) for machine in self.control_planes)
+
+    def _waits_for_bootstrap(self, machine):
+        service = self.service(machine, 'etcd')
+        if service is None or service.get('state') not in ('Preparing', 'Waiting'):
+            return False
+        events = (service.get('events') or {}).get('events') or []
+        if service['state'] == 'Waiting' and events and _CRASHED.match(events[-1].get('msg') or ''):
+            return False
+        log = machine.log('machined')
+        return log.ok and BOOTSTRAP_WAIT in (log.value or '')

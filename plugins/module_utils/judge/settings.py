@@ -1,0 +1,42 @@
+# Copyright (c) 2026, The talosops.talos maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a user may set about the judgement: thresholds, and nodes that are expected."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+
+from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """C(thresholds): name to number, complete. C(expected_nodes): names or addresses that must be members."""
+
+    thresholds: dict = field(default_factory=dict)
+    expected_nodes: tuple = ()
+
+    def to_plain(self):
+        return {'thresholds': dict(self.thresholds), 'expected_nodes': list(self.expected_nodes)}
+
+
+def build(checks, thresholds=None, expected_nodes=None):
+    """Settings with the user's thresholds over the checks' defaults.
+
+    Raises InputError for a name that no check has (naming the nearest one) and for a value that is no number.
+    """
+    merged = {name: threshold.default for check in checks for name, threshold in check.thresholds.items()}
+    for name, value in (thresholds or {}).items():
+        if name not in merged:
+            near = difflib.get_close_matches(name, merged, n=1)
+            hint = f'Did you mean "{near[0]}"?' if near else f'Known are: {", ".join(sorted(merged))}.'
+            raise InputError(f'talos_thresholds: there is no threshold "{name}".', hint)
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            raise InputError(f'talos_thresholds: "{name}" must be a number, not {value!r}.') from None
+        if number != number or number < 0:
+            raise InputError(f'talos_thresholds: "{name}" must be a number of zero or more, not {value!r}.')
+        merged[name] = number
+    return Settings(merged, tuple(expected_nodes or ()))
