@@ -1,0 +1,90 @@
+# Copyright (c) 2026, The talosops.talos maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# Python 3.11 or newer with pip, and make, are all that is needed: a target that runs something first makes the
+# virtual environment it runs in.
+#
+#   make demo       diagnose a healthy simulated cluster, then a broken one
+#   make test       every test, the playbooks included
+#   make check      the quick tests, for every save
+#   make replay     diagnose every recorded state of a real cluster      [STATE=name]
+#   make scenario   diagnose the cluster of a scenario file              FILE=path [OUT=dir]
+#   make docs       write docs/checks.md and docs/modules.md anew
+#   make proto      compile the .proto files into _descriptors.py
+#   make dist       build the artefact into dist/, install it elsewhere and diagnose from there
+#   make lint       ansible-lint, yamllint, changelog, plugin documentation, licences
+#   make sanity     ansible-test sanity
+#
+# Variables: PYTHON, VENV, CONSTRAINTS (tests/constraints-oldest.txt for the lower bounds), WORKERS.
+
+PYTHON := $(or $(PYTHON),$(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done))
+VENV ?= .venv
+CONSTRAINTS ?= tests/constraints-newest.txt
+WORKERS ?= 2
+
+BIN = $(abspath $(VENV))/bin
+READY = $(VENV)/.ready
+TOOLS = $(VENV)/.tools
+COLLECTIONS = $(CURDIR)/.build/collections
+PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+
+export PATH := $(BIN):$(PATH)
+export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
+export ANSIBLE_LOCALHOST_WARNING := False
+export ANSIBLE_INVENTORY_UNPARSED_WARNING := False
+
+.PHONY: help demo test check replay scenario docs proto dist lint sanity clean
+
+help:
+	@sed -n 's/^#   make /  make /p' Makefile
+
+demo: $(READY)
+	@$(BIN)/python -m tests.demo
+
+test: $(READY)
+	$(PYTEST) tests
+
+check: $(READY)
+	$(PYTEST) -x tests/unit
+
+replay: $(READY)
+	@$(BIN)/python -m tests.replay.all $(STATE)
+
+scenario: $(READY)
+	@test -n "$(FILE)" || { echo 'make scenario FILE=tests/scenarios/compound.yaml [OUT=directory]'; exit 2; }
+	@$(BIN)/python -m tests.scenario "$(FILE)" $(if $(OUT),--out "$(OUT)")
+
+docs: $(READY)
+	$(BIN)/python -m tests.docs
+
+proto: $(TOOLS)
+	$(BIN)/python -m tests.proto
+
+dist: $(READY)
+	tests/gates/dist
+
+lint: $(TOOLS)
+	tests/gates/lint
+
+sanity: $(TOOLS)
+	tests/gates/sanity
+
+clean:
+	rm -rf .build dist .pytest_cache $(VENV)
+
+$(READY): requirements.txt tests/requirements.txt $(CONSTRAINTS)
+	@test -n "$(PYTHON)" || { echo 'Python 3.11 or newer is needed, and none was found: name it with PYTHON=/path/to/python3.'; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; %s is %s." % (sys.executable, sys.version.split()[0]))'
+	@"$(PYTHON)" -c 'import ensurepip' 2>/dev/null \
+		&& "$(PYTHON)" -m venv --clear "$(VENV)" \
+		|| { "$(PYTHON)" -m venv --clear --without-pip "$(VENV)" && "$(PYTHON)" -m pip --python "$(BIN)/python" install -q pip; }
+	@echo "Installing what the demo and the tests need into $(VENV) (once; about a minute)"
+	@"$(BIN)/python" -m pip install -q --disable-pip-version-check -r tests/requirements.txt -c $(CONSTRAINTS)
+	@mkdir -p "$(COLLECTIONS)/ansible_collections/talosops"
+	@ln -sfn "$(CURDIR)" "$(COLLECTIONS)/ansible_collections/talosops/talos"
+	@touch $@
+
+$(TOOLS): $(READY) tests/requirements-tools.txt
+	@"$(BIN)/python" -m pip install -q --disable-pip-version-check -r tests/requirements-tools.txt -c $(CONSTRAINTS)
+	@touch $@
