@@ -1,0 +1,204 @@
+# Copyright (c) 2026, The talosops.talos maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Snapshots of a real cluster, built from recorded bytes without a network."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import gzip
+import json
+import re
+from pathlib import Path
+
+import yaml
+
+from ansible_collections.talosops.talos.plugins.module_utils.api import errors
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot import model, reads
+
+ROOT = Path(__file__).resolve().parent.parent
+HOMES = (ROOT / 'tests' / 'replay' / 'data', ROOT.parent / 'shared' / 'gather')
+SETS = ('healthy', 'healthy-reader', 'one-cp-down', 'worker-down', 'nospace-alarm')
+
+ADDRESSES = {'cp1': '10.5.0.2', 'cp2': '10.5.0.3', 'cp3': '10.5.0.4', 'w1': '10.5.0.5'}
+_NUMBERS = {'dbSize', 'dbSizeInUse', 'raftAppliedIndex', 'raftIndex', 'raftTerm', 'size'}
+_IDS = {'id', 'memberId', 'leader'}
+_DEFAULTS = {
+    'EtcdStatus': {'errors': [], 'is_learner': False, 'leader': '0' * 16, 'storage_version': '', 'protocol_version': ''},
+    'EtcdMemberList': {'members': []},
+    'EtcdAlarmList': {'member_alarms': []},
+    'Netstat': {'connectrecord': []},
+    'ServiceList': {'services': []},
+    'Version': {},
+    'EtcdDirectory': {'error': '', 'size': 0, 'is_dir': False},
+}
+
+
+def _plain(value, key='', ids=False):
+    if isinstance(value, dict):
+        return {re.sub('([A-Z])', lambda m: '_' + m.group(1).lower(), k): _plain(v, k, ids) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_plain(item, key, ids) for item in value]
+    if key in _NUMBERS:
+        return int(value)
+    if ids and key in _IDS:
+        return f'{int(value):016x}'
+    return value
+
+
+def _value(read, call):
+    if isinstance(read, reads.Log):
+        return b''.join(base64.b64decode(r['json'].get('bytes', '')) for r in call['responses']).decode('utf-8', 'replace')
+    messages = [response.get('json') or {} for response in call['responses']]
+    if isinstance(read, reads.Resources):
+        return [_resource(message['resource']) for message in messages]
+    if read.stream:
+        return [{**_DEFAULTS[read.kind], **_plain(message)} for message in messages]
+    message = (messages[0].get('messages') or [{}])[0]
+    if read.kind == 'EtcdStatus':
+        message = message['memberStatus']
+    value = {**_DEFAULTS[read.kind], **_plain(message, ids=read.kind.startswith('Etcd'))}
+    if read.kind == 'EtcdMemberList':
+        for member in value['members']:
+            member.setdefault('is_learner', False)
+    if read.kind == 'ServiceList':
+        for service in value['services']:
+            service.setdefault('events', {}).setdefault('events', [])
+            service['health'] = {'unknown': False, 'healthy': False, 'last_message': '', 'last_change': None, **(service.get('health') or {})}
+    return value
+
+
+def _resource(resource):
+    meta = resource['metadata']
+    return {'id': meta['id'], 'namespace': meta['namespace'], 'version': meta['version'], 'phase': meta['phase'], 'owner': meta.get('owner', ''),
+            'created': meta.get('created'), 'updated': meta.get('updated'), 'labels': meta.get('labels', {}),
+            'spec': yaml.safe_load((resource.get('spec') or {}).get('yamlSpec') or 'null')}
+
+
+def _datum(read, call, at):
+    status = call['status']
+    if status['code']:
+        state = {7: errors.REFUSED, 12: errors.UNSUPPORTED, 5: errors.ABSENT, 4: errors.TIMED_OUT, 14: errors.UNREACHABLE}.get(status['code'], errors.FAILED)
+        return model.Datum(state, at=at, reason=status['message'], code=status['name'])
+    return model.Datum(errors.READ, _value(read, call), at)
+
+
+def _cases(read):
+    if isinstance(read, reads.Resources):
+        return f'cosi-list-{read.type}'
+    if isinstance(read, reads.Log):
+        return f'Logs-{read.kind}'
+    return {'Netstat': 'Netstat-listen', 'EtcdMemberList': 'EtcdMemberList-local', 'EtcdDirectory': 'List-etcd-dir'}.get(read.kind, read.kind)
+
+
+def home(set_name):
+    for directory in HOMES:
+        if (directory / set_name).is_dir():
+            return directory / set_name
+    raise FileNotFoundError(f'no recording {set_name}')
+
+
+def _calls(set_name, node):
+    with gzip.open(home(set_name) / f'{node}.jsonl.gz', 'rt') as lines:
+        calls = [json.loads(line) for line in lines]
+    return {call['case']: call for call in calls}
+
+
+def _certificates(set_name):
+    index = json.loads((home(set_name) / 'certs' / 'index.json').read_text())
+    found = {}
+    for entry in index:
+        if entry.get('not_after'):
+            host, port = entry['address'].rsplit(':', 1)
+            found[host, int(port)] = {
+                'subject': entry['subject'], 'common_name': entry['subject'].removeprefix('CN='), 'issuer': entry['issuer'], 'issuer_organization': ['talos'],
+                'dns': entry['dns_sans'], 'ips': entry['ip_sans'], 'not_before': entry['not_before'], 'not_after': entry['not_after'],
+                'key_type': entry['key_algorithm'], 'serial': entry['serial'], 'sha256': entry['serial'].ljust(64, '0')}
+    return found
+
+
+@functools.lru_cache(maxsize=None)
+def snapshot(set_name):
+    """The Snapshot of a recorded set; endpoints are the three control plane nodes."""
+    meta = json.loads((home(set_name) / 'meta.json').read_text())
+    at = meta['started']
+    certificates = _certificates(set_name)
+    machines, endpoints = [], []
+    members = {}
+    identities = {}
+    for node, address in ADDRESSES.items():
+        calls = _calls(set_name, node)
+        control_plane = node.startswith('cp')
+        datum = _datum(reads.BY_KIND[False, 'Version'], calls['Version'], at)
+        machine = model.Machine(key=address, address=address, addresses=[address], name=node, type=model.CONTROL_PLANE if control_plane else model.WORKER,
+                                known_from=['discovery', 'talosconfig'] if control_plane else ['discovery'], answered=datum.ok, via='10.5.0.2')
+        for read in reads.READS:
+            if read.on != reads.ALL and not control_plane:
+                continue
+            found = _datum(read, calls[_cases(read)], at) if _cases(read) in calls else model.Datum(errors.UNSUPPORTED, reason='not recorded', at=at)
+            (machine.logs if isinstance(read, reads.Log) else machine.data)[read.kind] = found
+        certificate = certificates.get((address, 50000))
+        error = None if datum.ok else {'kind': 'refused', 'text': f'connecting to {address}:50000 was refused'}
+        machine.data['certificate'] = model.Datum(errors.READ, certificate, at) if certificate else model.Datum(errors.UNREACHABLE, reason=error['text'], at=at)
+        machine.data['reach'] = model.Datum(errors.READ, {'10.5.0.2': 'ok' if datum.ok else datum.reason}, at)
+        if not datum.ok:
+            machine.unreachable = {'kind': 'node_unreachable', 'text': datum.reason, 'via': '10.5.0.2', 'at': at}
+        machine.key = (machine.resource('Identities', 'local') or {}).get('nodeId') or address
+        identities[address] = machine.key
+        for member in machine.value('Members') or []:
+            members[member['spec']['addresses'][0]] = member
+        if control_plane:
+            endpoints.append(model.Endpoint(address, address, 50000, [address], datum.ok, error, certificate, machine.key, {
+                kind: _datum(reads.BY_KIND[False, kind], calls['direct-' + _cases(reads.BY_KIND[False, kind])], at) for kind in reads.ENDPOINT_KINDS}))
+        machines.append(machine)
+    for machine in machines:
+        member = members.get(machine.address)
+        if member and not machine.answered:
+            machine.key = member['spec']['nodeId']
+            for endpoint in endpoints:
+                if endpoint.host == machine.address:
+                    endpoint.machine = machine.key
+        if member:
+            machine.addresses = list(member['spec']['addresses'])
+    return model.Snapshot(
+        taken_at=at, finished_at=meta['finished'], collection='0.0.0', cluster={'name': 'rt', 'id': '0' * 16, 'context': 'rt'},
+        client={'context': 'rt', 'source': 'recorded', 'contexts': ['rt'], 'endpoints': [e.text for e in endpoints], 'nodes': [],
+                'certificate': {'subject': f'O={meta["role"]}', 'roles': [meta['role']], 'issuer': 'O=talos', 'not_before': '2026-11-22T10:12:00Z',
+                                'not_after': '2027-11-22T10:12:00Z', 'extended_key_usage': ['clientAuth'], 'key_type': 'Ed25519', 'sha256': '0' * 64,
+                                'matches_key': True},
+                'ca': {'subject': 'O=talos', 'sha256': '0' * 64, 'not_after': '2036-11-22T10:12:00Z', 'key_type': 'Ed25519', 'signed_client': True},
+                'problems': [], 'local_file': None},
+        control_node={'clock_offset_ms': None, 'ran_on': 'localhost', 'waves': 2, 'handshakes': 3, 'calls': 0, 'seconds': 0.1},
+        endpoints=endpoints, machines=machines, kubernetes=_kubernetes(set_name, machines, at))
+
+
+def _kubernetes(set_name, machines, at):
+    folder = home(set_name) / 'k8s'
+    if not folder.is_dir():
+        return {'source': None, 'server': None, 'error': None, 'servers': {},
+                'data': {kind: model.Datum(errors.REFUSED, reason='needs os:admin or a kubeconfig', at=at) for kind in ('version', 'readyz', 'nodes')}}
+
+    def answer(name):
+        said = json.loads((folder / f'{name}.json').read_text())
+        return said, said.get('error')
+
+    def readyz(name):
+        said, error = answer(name)
+        if error:
+            return model.Datum(errors.UNREACHABLE, reason=error, at=at)
+        return model.Datum(errors.READ, {'status': said['http_status'], 'body': said['body']}, at)
+
+    nodes = [{
+        'name': item['metadata']['name'], 'uid': item['metadata']['uid'], 'created': item['metadata']['creationTimestamp'], 'labels': item['metadata']['labels'],
+        'addresses': item['status']['addresses'], 'conditions': item['status']['conditions'], 'unschedulable': bool(item['spec'].get('unschedulable')),
+        'machine_id': item['status']['nodeInfo']['machineID'], 'system_uuid': item['status']['nodeInfo']['systemUUID'], 'provider_id': item['spec'].get('providerID'),
+        'kubelet_version': item['status']['nodeInfo']['kubeletVersion'], 'pod_cidrs': item['spec'].get('podCIDRs', []), 'taints': item['spec'].get('taints', []),
+    } for item in answer('nodes')[0]['body']['items']]
+    for machine in machines:
+        if any(node['name'] == machine.name for node in nodes):
+            machine.known_from.append('kubernetes')
+        if machine.is_control_plane:
+            machine.known_from.append('etcd')
+    return {'source': 'talos', 'server': 'https://10.5.0.100:6443', 'error': None,
+            'data': {'version': model.Datum(errors.READ, answer('version')[0]['body'], at), 'readyz': readyz('readyz'), 'nodes': model.Datum(errors.READ, nodes, at)},
+            'servers': {machine.key: readyz(f'readyz-{machine.name}') for machine in machines if machine.is_control_plane}}
