@@ -30,6 +30,10 @@ likes. In short::
 - ``pki``: authorities and certificates with any fault wanted, ``server_context``, ``talosconfig``, ``roles``
 - ``background``: ``Background`` context manager: ``serve(server)``, ``stop(server)``, ``run(coroutine)``
 - ``grpc_server``: ``GrpcServer``, ``Call``, ``Status`` and the gRPC codes
+- ``https_server``: ``HttpsServer``, for a Kubernetes API
+- ``connect_proxy``: ``ConnectProxy``, an HTTP CONNECT proxy that maps addresses
+- ``faulty``: ports that accept and then misbehave
+- ``netns``: ``python -m tests.bed.netns -- command``, a network namespace in which 10.0.0.0/8 is local
 
 Whoever serves has ``await start()``, ``await stop()``, ``host`` and ``port`` (the real one after start).
 """

@@ -134,6 +134,13 @@ class Call:
         self.finished = True
         self._connection.reset(self._stream_id, code)
 
+    async def answer_http(self, status, body=b'', content_type='text/html'):
+        """End the call as a web server would, without any gRPC."""
+        self.finished = True
+        self._connection.send_headers(self._stream_id, [(':status', str(status)), ('content-type', content_type)])
+        await self._connection.send_data(self._stream_id, body)
+        self._connection.end(self._stream_id)
+
     async def goaway(self, code=h2.errors.ErrorCodes.NO_ERROR, text=''):
         """Send GOAWAY for the whole connection and close it once this call has ended."""
         self._connection.goaway(code, text)
@@ -275,6 +282,11 @@ class _Connection(SecureProtocol):
             self._send()
             if view:
                 await asyncio.sleep(0)
+
+    def end(self, stream_id):
+        with contextlib.suppress(h2.exceptions.ProtocolError):
+            self._h2.end_stream(stream_id)
+            self._send()
 
     def reset(self, stream_id, code):
         with contextlib.suppress(h2.exceptions.ProtocolError):
