@@ -14,6 +14,7 @@
 #   make dist       build the artefact into dist/, install it elsewhere and diagnose from there
 #   make lint       ansible-lint, yamllint, changelog, plugin documentation, licences
 #   make sanity     ansible-test sanity
+#   make molecule   the molecule scenario, against the healthy simulated cluster
 #
 # Variables: PYTHON, VENV, CONSTRAINTS (tests/constraints-oldest.txt for the lower bounds), WORKERS.
 
@@ -34,13 +35,13 @@ export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
 export ANSIBLE_LOCALHOST_WARNING := False
 export ANSIBLE_INVENTORY_UNPARSED_WARNING := False
 
-.PHONY: help demo test check replay scenario docs proto dist lint sanity clean
+.PHONY: help demo test check replay scenario docs proto dist lint sanity molecule clean
 
 help:
 	@sed -n 's/^#   make /  make /p' Makefile
 
 demo: $(READY)
-	@$(BIN)/python -m tests.demo
+	@$(BIN)/python -m tests.tools.demo
 
 test: $(READY)
 	$(PYTEST) tests
@@ -56,10 +57,10 @@ scenario: $(READY)
 	@$(BIN)/python -m tests.scenario "$(FILE)" $(if $(OUT),--out "$(OUT)")
 
 docs: $(READY)
-	$(BIN)/python -m tests.docs
+	$(BIN)/python -m tests.tools.make_docs
 
 proto: $(TOOLS)
-	$(BIN)/python -m tests.proto
+	$(BIN)/python tests/tools/make_descriptors.py
 
 dist: $(READY)
 	tests/gates/dist
@@ -69,6 +70,9 @@ lint: $(TOOLS)
 
 sanity: $(TOOLS)
 	tests/gates/sanity
+
+molecule: $(TOOLS)
+	cd extensions && PYTHONPATH="$(CURDIR)" $(BIN)/python -m tests.simulator --healthy -- $(BIN)/molecule test --all
 
 clean:
 	rm -rf .build dist .pytest_cache $(VENV)
