@@ -54,7 +54,7 @@ replay: $(READY)
 
 scenario: $(READY)
 	@test -n "$(FILE)" || { echo 'make scenario FILE=tests/scenarios/compound.yaml [OUT=directory]'; exit 2; }
-	@$(BIN)/python -m tests.scenario "$(FILE)" $(if $(OUT),--out "$(OUT)")
+	@$(BIN)/python -m tests.tools.run_scenario "$(FILE)" $(if $(OUT),--out "$(OUT)")
 
 docs: $(READY)
 	$(BIN)/python -m tests.tools.make_docs
