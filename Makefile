@@ -50,7 +50,7 @@ check: $(READY)
 	$(PYTEST) -x tests/unit
 
 replay: $(READY)
-	@$(BIN)/python -m tests.replay.all $(STATE)
+	@$(BIN)/python -m tests.tools.run_replay $(STATE)
 
 scenario: $(READY)
 	@test -n "$(FILE)" || { echo 'make scenario FILE=tests/scenarios/compound.yaml [OUT=directory]'; exit 2; }
