@@ -28,12 +28,15 @@ BIN = $(abspath $(VENV))/bin
 READY = $(VENV)/.ready
 TOOLS = $(VENV)/.tools
 COLLECTIONS = $(CURDIR)/.build/collections
-PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+RUN = env -u HTTPS_PROXY -u https_proxy $(BIN)/python
+PYTEST = $(RUN) -m pytest -q -n $(WORKERS) --dist loadfile
 
 export PATH := $(BIN):$(PATH)
 export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
 export ANSIBLE_LOCALHOST_WARNING := False
 export ANSIBLE_INVENTORY_UNPARSED_WARNING := False
+# Nothing here may ever reach the cluster of the person who types it.
+unexport TALOSCONFIG TALOS_HOME TALOS_CONTEXT KUBECONFIG
 
 .PHONY: help demo test check replay scenario docs proto dist lint sanity molecule clean
 
@@ -41,7 +44,7 @@ help:
 	@sed -n 's/^#   make /  make /p' Makefile
 
 demo: $(READY)
-	@$(BIN)/python -m tests.tools.demo
+	@$(RUN) -m tests.tools.demo
 
 test: $(READY)
 	$(PYTEST) tests
@@ -50,11 +53,11 @@ check: $(READY)
 	$(PYTEST) -x tests/unit
 
 replay: $(READY)
-	@$(BIN)/python -m tests.tools.run_replay $(STATE)
+	@$(RUN) -m tests.tools.run_replay $(STATE)
 
 scenario: $(READY)
 	@test -n "$(FILE)" || { echo 'make scenario FILE=tests/scenarios/compound.yaml [OUT=directory]'; exit 2; }
-	@$(BIN)/python -m tests.tools.run_scenario "$(FILE)" $(if $(OUT),--out "$(OUT)")
+	@$(RUN) -m tests.tools.run_scenario "$(FILE)" $(if $(OUT),--out "$(OUT)")
 
 docs: $(READY)
 	$(BIN)/python -m tests.tools.make_docs
@@ -72,7 +75,7 @@ sanity: $(TOOLS)
 	tests/gates/sanity
 
 molecule: $(TOOLS)
-	cd extensions && PYTHONPATH="$(CURDIR)" $(BIN)/python -m tests.simulator --healthy -- $(BIN)/molecule test --all
+	cd extensions && PYTHONPATH="$(CURDIR)" $(RUN) -m tests.simulator --healthy -- $(BIN)/molecule test --all
 
 clean:
 	rm -rf .build dist .pytest_cache $(VENV)
