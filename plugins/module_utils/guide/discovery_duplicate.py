@@ -1,0 +1,243 @@
+# Copyright (c) 2026, The talosops.talos maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Guide, "Duplicate Members": one name or address twice, other clusters with the same secrets, cloned machines."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import (
+    FORGOTTEN_SECONDS, kubernetes_nodes, listed, members, node_of, normal, ordered, seen, span,
+)
+from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
+    Check, Evidence, error, info, not_applicable, ok, unknown,
+)
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
+
+SECTION = 'discovery.duplicate'
+_MEANS = ('Members know each other by secrets of the cluster. Machine configurations made from the same secrets for another cluster, or again for a new one, make '
+          'the discovery service show the machines of both.')
+_STEP = ('Find out which machine belongs here. Shut the other one down or give its cluster secrets of its own (talosctl gen secrets, then new machine '
+         'configurations); what was destroyed disappears from discovery within 30 minutes.')
+
+
+def _entries(view):
+    """{node id: {names, addresses, created, observers}} of members and affiliates together.
+
+    Members of one name overwrite each other, affiliates do not: their id is the node id (talos-api 6.1).
+    """
+    vips = {normal(vip) for vip in view.vips}
+    found = {}
+    for machine in ordered(view.snapshot.answering()):
+        for kind in ('Members', 'Affiliates'):
+            for item, spec in members(machine, kind):
+                entry = found.setdefault(spec.get('nodeId'), {'names': set(), 'addresses': set(), 'created': None, 'observers': {}})
+                entry['names'] |= {normal(n) for n in (spec.get('hostname'), spec.get('nodename')) if n}
+                entry['addresses'] |= {normal(a) for a in spec.get('addresses') or []} - vips
+                entry['observers'].setdefault(machine.key, kind)
+                created = parse_time(item.get('created'))
+                entry['created'] = min(filter(None, (entry['created'], created)), default=None)
+    return found
+
+
+def _unread(view):
+    """Sentences about machines whose members or affiliates were not read."""
+    return [f'{m.label}: {kind}, {m.datum(kind).why()}' for m in ordered(view.snapshot.answering()) for kind in ('Members', 'Affiliates') if not m.datum(kind).ok]
+
+
+def _nothing(view, what):
+    """The outcome where there is nothing to compare, else None."""
+    unread = _unread(view)
+    if not any(m.datum('Members').ok for m in view.snapshot.answering()):
+        return unknown('cluster', f'{what}: {listed(unread) or "no machine answered"}', explained_by=('not_judged',))
+    if all(view.discovery_disabled(m) for m in view.snapshot.answering()):
+        return not_applicable('cluster', 'discovery is disabled')
+    return None
+
+
+def _by(entries, field):
+    """{value: [node ids]} of what two or more entries share."""
+    found = {}
+    for node_id, entry in entries.items():
+        for value in entry[field]:
+            found.setdefault(value, []).append(node_id)
+    return {value: sorted(ids, key=str) for value, ids in sorted(found.items()) if len(ids) > 1}
+
+
+def name_duplicate(view):
+    nothing = _nothing(view, 'whether a name is there twice')
+    if nothing:
+        return nothing
+    entries = _entries(view)
+    outcomes = [_shared(view, f'name {name}', f'the host name {name}', ids, entries) for name, ids in _by(entries, 'names').items()]
+    return _with_unread(view, outcomes, 'whether a name is there twice')
+
+
+def address_duplicate(view):
+    nothing = _nothing(view, 'whether an address is there twice')
+    if nothing:
+        return nothing
+    entries = _entries(view)
+    names = _by(entries, 'names')
+    outcomes = [_shared(view, f'address {address}', f'the address {address}', ids, entries) for address, ids in _by(entries, 'addresses').items()
+                if ids not in names.values()]
+    return _with_unread(view, outcomes, 'whether an address is there twice')
+
+
+def _with_unread(view, outcomes, what):
+    unread = _unread(view)
+    if unread:
+        outcomes.append(unknown('cluster', f'{what}: {listed(unread)}'))
+    return outcomes or ok('cluster')
+
+
+def _shared(view, subject, what, ids, entries):
+    """Two installations of one machine (an old entry runs out by itself), or two machines."""
+    live = [node_id for node_id in ids if _answers(view, node_id)]
+    nodes = [node_id for node_id in ids if view.snapshot.machine(node_id)]
+    evidence = [_evidence(view, node_id, entries[node_id]) for node_id in ids]
+    title = f'{len(ids)} members have {what}'
+    addresses = [entries[node_id]['addresses'] for node_id in ids]
+    if len(live) == 1 and set.intersection(*addresses):
+        machine, stale = view.snapshot.machine(live[0]), [node_id for node_id in ids if node_id != live[0]]
+        age = view.age_seconds(machine)
+        if age is None or age <= FORGOTTEN_SECONDS:
+            return info(subject, title, f'Only {machine.label} answers at this address: the other entry is most likely the same machine before it was installed anew '
+                        'without a reset. Discovery forgets it 30 minutes after the old installation stopped.', 'Wait half an hour and look again.',
+                        nodes=nodes, evidence=evidence)
+        return error(subject, title, f'{machine.label} answers and has been up for {span(age)}, longer than discovery remembers a machine that is gone. So something else '
+                     f'still reports itself under {listed(stale)}: {_lower(_MEANS)}', _STEP, nodes=nodes, evidence=evidence)
+    return error(subject, title, f'The node ids differ, so these are different installations. {_MEANS}', _STEP, nodes=nodes, evidence=evidence)
+
+
+def _lower(text):
+    return text[0].lower() + text[1:]
+
+
+def _answers(view, node_id):
+    machine = view.snapshot.machine(node_id)
+    return machine is not None and machine.answered
+
+
+def _evidence(view, node_id, entry):
+    key, kind = next(iter(entry['observers'].items()))
+    observer = view.snapshot.machine(key)
+    here = 'answers' if _answers(view, node_id) else 'does not answer'
+    return Evidence(f'node id {node_id}: {listed(sorted(entry["names"])) or "no name"}, {listed(sorted(entry["addresses"])) or "no address"}, {here}; '
+                    f'seen by {len(entry["observers"])} machines', kind, observer.label, observer.datum(kind).at)
+
+
+# -- other clusters ---------------------------------------------------------------------------------------------
+
+def other_cluster(view):
+    """Machines that answered and say that they belong elsewhere: cluster id, cluster name, or etcd and Kubernetes."""
+    read = [m for m in ordered(view.snapshot.answering()) if m.resource('Infos', 'current') is not None]
+    unread = [f'{m.label}: Infos, {m.datum("Infos").why() if not m.datum("Infos").ok else "no cluster information"}'
+              for m in ordered(view.snapshot.answering()) if m not in read]
+    if not read:
+        return unknown('cluster', f'whether all members belong to one cluster: {listed(unread) or "no machine answered"}', explained_by=('not_judged',))
+    outcomes = []
+    named = set()
+    for field, what in (('clusterId', 'cluster id'), ('clusterName', 'cluster name')):
+        values = {m.key: (m.resource('Infos', 'current') or {}).get(field) for m in read}
+        most = _most(view, values)
+        for machine in read:
+            if values[machine.key] != most and machine.key not in named:
+                named.add(machine.key)
+                outcomes.append(error(
+                    machine.key, f'{machine.label} belongs to another cluster: its {what} is {values[machine.key]}, not {most}',
+                    f'It answers to the credentials of this cluster, so both were made from the same secrets. {_MEANS}', _STEP, nodes=[machine.key],
+                    evidence=[seen(m, 'Infos', f'{what} {values[m.key]}') for m in [machine] + [m for m in read if values[m.key] == most][:2]]))
+    for machine, evidence in _other_etcd(view):
+        if machine.key not in named:
+            outcomes.append(error(
+                machine.key, f'{machine.label} is a member of discovery, but its etcd and Kubernetes are others',
+                f'Its etcd shares no member with that of the others, and Kubernetes has no Node of it. {_MEANS}', _STEP, nodes=[machine.key], evidence=evidence))
+    if unread:
+        outcomes.append(unknown('cluster', f'to which cluster some machines belong: {listed(unread)}'))
+    return outcomes or ok('cluster')
+
+
+def _most(view, values):
+    """The most frequent value; among equals that of the machine behind the first endpoint that answers."""
+    counted = Counter(values.values())
+    first = next((values[e.machine] for e in view.snapshot.endpoints if e.connected and e.machine in values), None)
+    return max(counted, key=lambda value: (counted[value], value == first, str(value)))
+
+
+def _other_etcd(view):
+    """[(machine, evidence)] of control plane nodes whose etcd members are disjoint from the rest's and that have no Node."""
+    if kubernetes_nodes(view) is None:
+        return []
+    lists = {m.key: frozenset(str(e.get('id')) for e in m.value('EtcdMemberList').get('members') or [])
+             for m in view.answering_control_planes if m.datum('EtcdMemberList').ok}
+    lists = {key: ids for key, ids in lists.items() if ids}
+    if not lists:
+        return []
+    most = _most(view, lists)
+    found = []
+    for machine in ordered(view.answering_control_planes):
+        ids = lists.get(machine.key)
+        if ids and not ids & most and node_of(view, machine) is None:
+            found.append((machine, [seen(machine, 'EtcdMemberList', f'etcd members {listed(sorted(ids))}; elsewhere {listed(sorted(most))}')]))
+    return found
+
+
+# -- DSC-5: clones ----------------------------------------------------------------------------------------------
+
+def identity_clone(view):
+    """One node identity on two machines: a cloned disk."""
+    answering = ordered(view.snapshot.answering())
+    found, unread = {}, []
+    for machine in answering:
+        if not machine.datum('Identities').ok:
+            unread.append(f'{machine.label}: Identities, {machine.datum("Identities").why()}')
+            continue
+        node_id = (machine.resource('Identities', 'local') or {}).get('nodeId')
+        if node_id:
+            found.setdefault(node_id, []).append(machine)
+    outcomes = [error(f'identity {node_id}', f'{listed(m.label for m in twins)} have the same node identity',
+                      'The identity is made at the first boot and kept on the STATE partition; two machines have it when a disk was cloned after installation. In '
+                      'discovery they overwrite each other.', 'Install all but one of them anew from an image, or reset them.', nodes=[m.key for m in twins],
+                      evidence=[seen(m, 'Identities', f'{m.address}: node id {node_id}') for m in twins])
+                for node_id, twins in sorted(found.items()) if len(twins) > 1]
+    if unread:
+        outcomes.append(unknown('cluster', f'whether machines are clones: {listed(unread)}'))
+    if not answering:
+        outcomes.append(unknown('cluster', 'whether machines are clones: no machine answered', explained_by=('not_judged',)))
+    return outcomes or ok('cluster')
+
+
+def uuid_clone(view):
+    """One SMBIOS uuid on two machines; empty, all zero and all F are no identity (talos-api 6.8)."""
+    found, unread = {}, []
+    for machine in ordered(view.snapshot.answering()):
+        if not machine.datum('SystemInformations').ok:
+            unread.append(f'{machine.label}: {machine.datum("SystemInformations").why()}')
+            continue
+        for item in machine.value('SystemInformations'):
+            uuid = str((item.get('spec') or {}).get('uuid') or '').lower()
+            if uuid.replace('-', '').strip('0') and uuid.replace('-', '').strip('f'):
+                found.setdefault(uuid, []).append(machine)
+    outcomes = [error(f'uuid {uuid}', f'{listed(m.label for m in twins)} have the same system uuid',
+                      'Virtual machines that were copied with their hardware identity. What is bound to it (disk encryption, cloud and cluster managers) mixes them up.',
+                      'Give each virtual machine a uuid of its own in its hypervisor.', nodes=[m.key for m in twins],
+                      evidence=[seen(m, 'SystemInformations', f'uuid {uuid}') for m in twins]) for uuid, twins in sorted(found.items()) if len(twins) > 1]
+    if unread:
+        outcomes.append(unknown('cluster', f'whether system uuids are there twice: {listed(unread)}'))
+    if outcomes:
+        return outcomes
+    return ok('cluster') if found else not_applicable('cluster', 'no machine has a system uuid')
+
+
+CHECKS = (
+    Check('discovery.name_duplicate', SECTION, 'every member has a name of its own', name_duplicate, reads=('Members', 'Affiliates', 'MachineStatuses'),
+          catalogue='DSC-3'),
+    Check('discovery.address_duplicate', SECTION, 'every member has addresses of its own', address_duplicate,
+          reads=('Members', 'Affiliates', 'NodeIPConfigs', 'MachineStatuses'), catalogue='DSC-3'),
+    Check('discovery.other_cluster', SECTION, 'all members belong to one cluster', other_cluster, reads=('Infos', 'EtcdMemberList'), cluster_reads=('nodes',),
+          catalogue='DSC-3'),
+    Check('discovery.identity_clone', SECTION, 'every machine has an identity of its own', identity_clone, reads=('Identities',), catalogue='DSC-5'),
+    Check('discovery.uuid_clone', SECTION, 'every machine has a system uuid of its own', uuid_clone, reads=('SystemInformations',), catalogue='DSC-5',
+          sharpens=True),
+)

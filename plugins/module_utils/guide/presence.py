@@ -1,0 +1,207 @@
+# Copyright (c) 2026, The talosops.talos maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What several sections have to know of a machine: is it there at all, how did it fail, and the words for both."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+from ansible_collections.talosops.talos.plugins.module_utils.judge.check import Evidence
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
+
+# The discovery service forgets a silent machine after 30 minutes (guide, "Removed Members are Still Present").
+DISCOVERY_TTL_SECONDS = 1800
+FORGOTTEN_SECONDS = DISCOVERY_TTL_SECONDS + 300
+
+PRESENT = 'present'
+REMEMBERED = 'remembered by discovery alone'
+GONE = 'gone'
+
+NETWORK_FAULTS = {
+    'refused': 'the host answered, but nothing listens on the port (connection refused)',
+    'timeout': 'the connection attempt got no answer',
+    'no_route': 'there is no route to the host',
+    'reset': 'the connection was cut off',
+    'resolve': 'the name does not resolve',
+    'proxy': 'the HTTP proxy did not let the connection through',
+    'deadline': 'the connection is open, but the call was never answered',
+    'other': 'the connection failed',
+}
+
+_FAULT_BY_TEXT = (
+    ('refused', re.compile(r'connection refused', re.IGNORECASE)),
+    ('no_route', re.compile(r'no route to host|network is unreachable|host is unreachable', re.IGNORECASE)),
+    ('timeout', re.compile(r'i/o timeout|timed out', re.IGNORECASE)),
+    ('expired', re.compile(r'certificate has expired or is not yet valid', re.IGNORECASE)),
+    ('untrusted_ca', re.compile(r'signed by unknown authority', re.IGNORECASE)),
+    ('wrong_name', re.compile(r"certificate is (not )?valid for|doesn't contain any IP SANs", re.IGNORECASE)),
+    ('client_refused', re.compile(r'remote error: tls: ', re.IGNORECASE)),
+    ('resolve', re.compile(r'produced zero addresses|no such host|lookup ', re.IGNORECASE)),
+    ('reset', re.compile(r'connection reset|broken pipe|EOF|Socket closed', re.IGNORECASE)),
+)
+
+
+def fault(failure):
+    """The kind of a failure {kind, text}: a kind of TransportError, or deadline.
+
+    What an endpoint says of a node that it could not reach is told apart by its text (talos-api 3.3).
+    """
+    kind = (failure or {}).get('kind') or 'other'
+    if kind not in ('node_unreachable', 'other'):
+        return kind
+    text = (failure or {}).get('text') or ''
+    return next((name for name, pattern in _FAULT_BY_TEXT if pattern.search(text)), 'other')
+
+
+def is_network_fault(failure):
+    """Whether no TLS was spoken: firewall, routing, power, a frozen machine."""
+    return fault(failure) in NETWORK_FAULTS
+
+
+def normal(address):
+    """An IP address in its canonical form (prefix length dropped), or the text itself when it is none."""
+    text = str(address or '').strip().strip('[]')
+    try:
+        return str(ipaddress.ip_interface(text).ip)
+    except ValueError:
+        return text.lower().rstrip('.')
+
+
+def is_ip(text):
+    try:
+        ipaddress.ip_interface(str(text).strip('[]'))
+    except ValueError:
+        return False
+    return True
+
+
+def addresses_of(view, machine):
+    """All addresses of a machine except the virtual ones, which wander."""
+    found = {normal(a) for a in (machine.address, *machine.addresses) if a}
+    return found - {normal(vip) for vip in view.vips}
+
+
+def dial_address(view, machine):
+    """The address under which a client should dial a machine, or None."""
+    vips = {normal(vip) for vip in view.vips}
+    return next((normal(a) for a in (machine.address, *machine.addresses) if a and normal(a) not in vips), None)
+
+
+def machine_at(view, address):
+    """The machine that has this address, virtual ones not counted, else None."""
+    wanted = normal(address)
+    for machine in view.snapshot.machines:
+        if wanted in addresses_of(view, machine):
+            return machine
+    return None
+
+
+def members(machine, kind='Members'):
+    """[(resource, spec)] of the members (or affiliates) that a machine lists; empty when not read."""
+    return [(item, item['spec']) for item in machine.value(kind) or [] if isinstance(item.get('spec'), dict)]
+
+
+def lists_in_discovery(view, machine):
+    """Whether any machine that answered lists it as a member or an affiliate."""
+    mine, key = addresses_of(view, machine), machine.key
+    for other in view.snapshot.answering():
+        for kind in ('Members', 'Affiliates'):
+            for _item, spec in members(other, kind):
+                if spec.get('nodeId') == key or mine & {normal(a) for a in spec.get('addresses') or []}:
+                    return True
+    return False
+
+
+def discovery_works(view):
+    """Whether the members of at least one control plane node were read, with discovery on."""
+    return any(m.datum('Members').ok and view.discovery_disabled(m) is not True and len(m.value('Members')) > 0
+               for m in view.answering_control_planes)
+
+
+# -- Kubernetes -------------------------------------------------------------------------------------------------
+
+def kubernetes_nodes(view):
+    """The list of Kubernetes Nodes, or None when it was not read."""
+    datum = (view.snapshot.kubernetes.get('data') or {}).get('nodes')
+    return datum.value if datum is not None and datum.ok else None
+
+
+def node_of(view, machine):
+    """The Kubernetes Node of a machine by address or name, else None."""
+    mine = addresses_of(view, machine)
+    for node in kubernetes_nodes(view) or []:
+        if mine & node_addresses(node) or (machine.name and node.get('name') == machine.name):
+            return node
+    return None
+
+
+def node_addresses(node):
+    return {normal(a.get('address')) for a in node.get('addresses') or [] if a.get('type') in ('InternalIP', 'ExternalIP')}
+
+
+def node_ready(node):
+    """(status, since) of the Ready condition: 'True', 'False', 'Unknown' or None; an aware datetime or None."""
+    for condition in node.get('conditions') or []:
+        if condition.get('type') == 'Ready':
+            return condition.get('status'), parse_time(condition.get('lastTransitionTime'))
+    return None, None
+
+
+# -- is it there? -----------------------------------------------------------------------------------------------
+
+def expected(view, machine):
+    """Whether the user named it: in the expected nodes or in the options."""
+    if 'options' in machine.known_from:
+        return True
+    wanted = {normal(name) for name in view.settings.expected_nodes}
+    return bool(wanted & (addresses_of(view, machine) | {normal(machine.name or '')}))
+
+
+def presence(view, machine):
+    """PRESENT, REMEMBERED or GONE: what the sources say together of a machine that did not answer.
+
+    GONE: where discovery works it has forgotten the machine, and no Node of it is Ready: an old etcd member, Node or
+    endpoint, but no machine. REMEMBERED: discovery still lists it, while neither Kubernetes nor etcd knows it. In
+    doubt it is PRESENT, because a dead machine must not be explained away.
+    """
+    if machine.answered or expected(view, machine) or not discovery_works(view):
+        return PRESENT
+    nodes = kubernetes_nodes(view)
+    node = node_of(view, machine)
+    if not lists_in_discovery(view, machine):
+        return PRESENT if node is not None and node_ready(node)[0] == 'True' else GONE
+    if nodes is not None and node is None and 'etcd' not in machine.known_from:
+        return REMEMBERED
+    return PRESENT
+
+
+# -- words ------------------------------------------------------------------------------------------------------
+
+def listed(items, most=6):
+    """"a, b and c"; what is beyond C(most) is counted."""
+    items = [str(item) for item in items]
+    if len(items) > most:
+        return f'{", ".join(items[:most])} and {len(items) - most} more'
+    if len(items) < 2:
+        return ''.join(items)
+    return f'{", ".join(items[:-1])} and {items[-1]}'
+
+
+def span(seconds):
+    """A duration in the two units that matter."""
+    seconds = abs(int(seconds))
+    for unit, size in (('d', 86400), ('h', 3600), ('min', 60)):
+        if seconds >= 2 * size:
+            return f'{seconds // size} {unit}'
+    return f'{seconds} s'
+
+
+def ordered(machines):
+    """Machines by name, so that texts do not depend on the order of answers."""
+    return sorted(machines, key=lambda machine: machine.label)
+
+
+def seen(machine, kind, text):
+    """Evidence from one read of one machine."""
+    return Evidence(text, kind, machine.label, machine.datum(kind).at)
