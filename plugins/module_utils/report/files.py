@@ -1,0 +1,123 @@
+# Copyright (c) 2026, The talosops.talos maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where snapshot and report lie on the control node, and how they are written: files 0600, directories 0700."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import tempfile
+
+from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError
+from ansible_collections.talosops.talos.plugins.module_utils.judge.judge import SCHEMA
+
+HOME = 'talos-report'
+LATEST = 'latest'
+SNAPSHOT = 'snapshot.zip'
+REPORT = 'report.json'
+
+
+def cluster_key(name, cluster_id):
+    """slug_of_name + "_" + 8 hex digits of SHA-256 of name and cluster id: usable as a file name and as a variable.
+
+    Two clusters of one name have different ids, so they never share a key.
+    """
+    slug = re.sub(r'[^a-z0-9]+', '_', (name or '').lower()).strip('_') or 'cluster'
+    return f'{slug}_{hashlib.sha256(f"{name or ""}{cluster_id or ""}".encode()).hexdigest()[:8]}'
+
+
+def make_directory(root, key, when):
+    """Make C(<root>/talos-report/<key>/<UTC time>), point C(latest) to it, and return its path.
+
+    C(when) is an aware datetime. Two runs within one second get directories of their own.
+    """
+    home = os.path.join(root, HOME, key)
+    stamp = when.strftime('%Y%m%dT%H%M%SZ')
+    try:
+        _make(home)
+        name, number = stamp, 1
+        while True:
+            try:
+                os.mkdir(os.path.join(home, name), 0o700)
+                break
+            except FileExistsError:
+                number += 1
+                name = f'{stamp}-{number}'
+    except OSError as error:
+        raise InputError(f'The report cannot be written below {home}: {error.strerror}.', 'Give a writable talos_report_dir.') from None
+    with contextlib.suppress(OSError):  # a file system without symbolic links holds reports all the same
+        _point_latest(home, name)
+    return os.path.join(home, name)
+
+
+def use_directory(path, key):
+    """Make the directory that the user named; returns it as an absolute path.
+
+    Raises InputError where another cluster's report lies already: one of the two would be lost.
+    """
+    path = os.path.abspath(path)
+    try:
+        _make(path)
+    except OSError as error:
+        raise InputError(f'The report cannot be written to {path}: {error.strerror}.', 'Give a writable talos_report_dir.') from None
+    there = os.path.join(path, REPORT)
+    if os.path.exists(there):
+        report = read_report(there)
+        if cluster_key(report['cluster'], report['cluster_id']) != key:
+            raise InputError(f'{path} holds the report of another cluster ({report["cluster"]}) already.',
+                             'Give each cluster a talos_report_dir of its own, for example one that ends with "{{ inventory_hostname }}".')
+    return path
+
+
+def write(path, data):
+    """Write bytes to C(path), 0600, so that it is there as a whole or not at all."""
+    directory = os.path.dirname(path)
+    handle, scratch = tempfile.mkstemp(prefix='.', dir=directory)
+    try:
+        with os.fdopen(handle, 'wb') as file:
+            file.write(data)
+        os.replace(scratch, path)
+    except BaseException:
+        os.unlink(scratch)
+        raise
+
+
+def write_report(directory, report):
+    """Write report.json; returns its path."""
+    path = os.path.join(directory, REPORT)
+    write(path, json.dumps(report, indent=1, ensure_ascii=False).encode() + b'\n')
+    return path
+
+
+def read_report(path):
+    """The report that lies at C(path). Raises InputError for what is no report of this format."""
+    try:
+        with open(path, encoding='utf-8') as file:
+            report = json.load(file)
+    except OSError as error:
+        raise InputError(f'The report {path} cannot be read: {error.strerror}.') from None
+    except ValueError:
+        raise InputError(f'{path} is no report: it is not JSON.') from None
+    schema = report.get('schema') if isinstance(report, dict) else None
+    if schema != SCHEMA:
+        raise InputError(f'{path} is no report of this format: its schema is {schema!r}, not {SCHEMA!r}.')
+    return report
+
+
+def _make(path):
+    """Make a directory and those above it that are missing, each 0700 (os.makedirs gives the mode to the last alone)."""
+    if not os.path.isdir(path):
+        if os.path.dirname(path) not in ('', path):
+            _make(os.path.dirname(path))
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, 0o700)
+
+
+def _point_latest(home, name):
+    link = os.path.join(home, LATEST)
+    scratch = os.path.join(home, f'.{LATEST}.{os.getpid()}')
+    os.symlink(name, scratch)
+    os.replace(scratch, link)
