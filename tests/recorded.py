@@ -4,82 +4,52 @@
 
 from __future__ import annotations
 
-import base64
 import functools
-import gzip
-import json
-import re
-from pathlib import Path
 
 import yaml
 
-from ansible_collections.talosops.talos.plugins.module_utils.api import errors
+from ansible_collections.talosops.talos.plugins.module_utils.api import errors, wire
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot import model, reads
+from tests.replay import load
 
-ROOT = Path(__file__).resolve().parent.parent
-HOMES = (ROOT / 'tests' / 'replay' / 'data', ROOT.parent / 'shared' / 'gather')
 SETS = ('healthy', 'healthy-reader', 'one-cp-down', 'worker-down', 'nospace-alarm')
 
 ADDRESSES = {'cp1': '10.5.0.2', 'cp2': '10.5.0.3', 'cp3': '10.5.0.4', 'w1': '10.5.0.5'}
-_NUMBERS = {'dbSize', 'dbSizeInUse', 'raftAppliedIndex', 'raftIndex', 'raftTerm', 'size'}
-_IDS = {'id', 'memberId', 'leader'}
-_DEFAULTS = {
-    'EtcdStatus': {'errors': [], 'is_learner': False, 'leader': '0' * 16, 'storage_version': '', 'protocol_version': ''},
-    'EtcdMemberList': {'members': []},
-    'EtcdAlarmList': {'member_alarms': []},
-    'Netstat': {'connectrecord': []},
-    'ServiceList': {'services': []},
-    'Version': {},
-    'EtcdDirectory': {'error': '', 'size': 0, 'is_dir': False},
+_CODES = {
+    4: ('DeadlineExceeded', errors.TIMED_OUT),
+    5: ('NotFound', errors.ABSENT),
+    7: ('PermissionDenied', errors.REFUSED),
+    12: ('Unimplemented', errors.UNSUPPORTED),
+    14: ('Unavailable', errors.UNREACHABLE),
 }
 
 
-def _plain(value, key='', ids=False):
-    if isinstance(value, dict):
-        return {re.sub('([A-Z])', lambda m: '_' + m.group(1).lower(), k): _plain(v, k, ids) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_plain(item, key, ids) for item in value]
-    if key in _NUMBERS:
-        return int(value)
-    if ids and key in _IDS:
-        return f'{int(value):016x}'
-    return value
-
-
 def _value(read, call):
+    messages = [wire.decode(wire.METHODS[call.method].response, response) for response in call.responses]
     if isinstance(read, reads.Log):
-        return b''.join(base64.b64decode(r['json'].get('bytes', '')) for r in call['responses']).decode('utf-8', 'replace')
-    messages = [response.get('json') or {} for response in call['responses']]
+        return b''.join(message['bytes'] for message in messages).decode('utf-8', 'replace')
     if isinstance(read, reads.Resources):
         return [_resource(message['resource']) for message in messages]
     if read.stream:
-        return [{**_DEFAULTS[read.kind], **_plain(message)} for message in messages]
-    message = (messages[0].get('messages') or [{}])[0]
-    if read.kind == 'EtcdStatus':
-        message = message['memberStatus']
-    value = {**_DEFAULTS[read.kind], **_plain(message, ids=read.kind.startswith('Etcd'))}
-    if read.kind == 'EtcdMemberList':
-        for member in value['members']:
-            member.setdefault('is_learner', False)
-    if read.kind == 'ServiceList':
-        for service in value['services']:
-            service.setdefault('events', {}).setdefault('events', [])
-            service['health'] = {'unknown': False, 'healthy': False, 'last_message': '', 'last_change': None, **(service.get('health') or {})}
-    return value
+        return [_without_metadata(message) for message in messages]
+    value = _without_metadata(messages[0]['messages'][0])
+    return value['member_status'] if read.kind == 'EtcdStatus' else value
+
+
+def _without_metadata(message):
+    return {key: value for key, value in message.items() if key != 'metadata'}
 
 
 def _resource(resource):
     meta = resource['metadata']
-    return {'id': meta['id'], 'namespace': meta['namespace'], 'version': meta['version'], 'phase': meta['phase'], 'owner': meta.get('owner', ''),
-            'created': meta.get('created'), 'updated': meta.get('updated'), 'labels': meta.get('labels', {}),
-            'spec': yaml.safe_load((resource.get('spec') or {}).get('yamlSpec') or 'null')}
+    kept = ('id', 'namespace', 'version', 'phase', 'owner', 'created', 'updated', 'labels')
+    return {**{key: meta[key] for key in kept}, 'spec': yaml.safe_load((resource['spec'] or {}).get('yaml_spec') or 'null')}
 
 
 def _datum(read, call, at):
-    status = call['status']
-    if status['code']:
-        state = {7: errors.REFUSED, 12: errors.UNSUPPORTED, 5: errors.ABSENT, 4: errors.TIMED_OUT, 14: errors.UNREACHABLE}.get(status['code'], errors.FAILED)
-        return model.Datum(state, at=at, reason=status['message'], code=status['name'])
+    if call.code:
+        name, state = _CODES.get(call.code, ('Unknown', errors.FAILED))
+        return model.Datum(state, at=at, reason=call.message, code=name)
     return model.Datum(errors.READ, _value(read, call), at)
 
 
@@ -91,23 +61,13 @@ def _cases(read):
     return {'Netstat': 'Netstat-listen', 'EtcdMemberList': 'EtcdMemberList-local', 'EtcdDirectory': 'List-etcd-dir'}.get(read.kind, read.kind)
 
 
-def home(set_name):
-    for directory in HOMES:
-        if (directory / set_name).is_dir():
-            return directory / set_name
-    raise FileNotFoundError(f'no recording {set_name}')
-
-
 def _calls(set_name, node):
-    with gzip.open(home(set_name) / f'{node}.jsonl.gz', 'rt') as lines:
-        calls = [json.loads(line) for line in lines]
-    return {call['case']: call for call in calls}
+    return {call.case: call for call in load(set_name).calls if call.node == node}
 
 
 def _certificates(set_name):
-    index = json.loads((home(set_name) / 'certs' / 'index.json').read_text())
     found = {}
-    for entry in index:
+    for entry in load(set_name).certificates:
         if entry.get('not_after'):
             host, port = entry['address'].rsplit(':', 1)
             found[host, int(port)] = {
@@ -120,7 +80,7 @@ def _certificates(set_name):
 @functools.lru_cache(maxsize=None)
 def snapshot(set_name):
     """The Snapshot of a recorded set; endpoints are the three control plane nodes."""
-    meta = json.loads((home(set_name) / 'meta.json').read_text())
+    meta = load(set_name).meta
     at = meta['started']
     certificates = _certificates(set_name)
     machines, endpoints = [], []
@@ -173,14 +133,13 @@ def snapshot(set_name):
 
 
 def _kubernetes(set_name, machines, at):
-    folder = home(set_name) / 'k8s'
-    if not folder.is_dir():
+    answers = {answer['case']: answer for answer in load(set_name).kubernetes}
+    if not answers:
         return {'source': None, 'server': None, 'error': None, 'servers': {},
                 'data': {kind: model.Datum(errors.REFUSED, reason='needs os:admin or a kubeconfig', at=at) for kind in ('version', 'readyz', 'nodes')}}
 
     def answer(name):
-        said = json.loads((folder / f'{name}.json').read_text())
-        return said, said.get('error')
+        return answers[name], answers[name].get('error')
 
     def readyz(name):
         said, error = answer(name)

@@ -105,10 +105,11 @@ class Call:
             self._headers_sent = True
             self._connection.send_headers(self._stream_id, [*_response_headers(), *metadata])
 
-    async def send(self, message, frame_size=None):
-        """Send one response message (bytes); C(frame_size) cuts it into DATA frames of at most so many bytes."""
+    async def send(self, *messages, frame_size=None):
+        """Send response messages (bytes); C(frame_size) cuts them into DATA frames of at most so many bytes."""
         await self.send_headers()
-        await self._connection.send_data(self._stream_id, struct.pack('>BI', 0, len(message)) + message, frame_size)
+        data = b''.join(part for message in messages for part in (struct.pack('>BI', 0, len(message)), message))
+        await self._connection.send_data(self._stream_id, data, frame_size)
 
     async def finish(self, code=OK, message='', metadata=()):
         """End the call; without a message sent before, as trailers only. A handler that returns need not call it."""

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+_NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME of OpenSSL, which ssl does not name
 HOUR = timedelta(hours=1)
 SERVER_AUTH = ExtendedKeyUsageOID.SERVER_AUTH
 CLIENT_AUTH = ExtendedKeyUsageOID.CLIENT_AUTH
@@ -106,6 +107,7 @@ class Authority(Identity):
         """Any leaf certificate of this authority. Times are aware datetimes; C(hours) counts from C(not_before)."""
         private = _KEYS[key or self._kind()]()
         not_before = not_before or datetime.now(timezone.utc) - HOUR
+        own_id = self.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
         builder = (
             x509.CertificateBuilder()
             .subject_name(_name(common_name, organizations))
@@ -116,7 +118,7 @@ class Authority(Identity):
             .not_valid_after(not_after or not_before + timedelta(hours=hours))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(sign_certificates=False), critical=True)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own_id), critical=False)
         )
         if usages:
             builder = builder.add_extension(x509.ExtendedKeyUsage(list(usages)), critical=False)
@@ -129,10 +131,11 @@ class Authority(Identity):
         return next(name for name, kind in _KINDS.items() if isinstance(self.key, kind))
 
 
-def server_context(identity, client_authority=None, client='required', alpn=('h2',)):
+def server_context(identity, client_authority=None, client='required', alpn=('h2',), check_time=True):
     """An SSLContext for a server: TLS 1.3 only; C(client) certificates are required, optional or none.
 
-    C(client_authority) is one Authority or several, which may sign clients.
+    C(client_authority) is one Authority or several, which may sign clients. The clients' certificates may be expired
+    with C(check_time) False.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -143,6 +146,8 @@ def server_context(identity, client_authority=None, client='required', alpn=('h2
         authorities = [client_authority] if isinstance(client_authority, Identity) else client_authority
         context.load_verify_locations(cadata=''.join(authority.pem.decode() for authority in authorities))
         context.verify_mode = ssl.CERT_REQUIRED if client == 'required' else ssl.CERT_OPTIONAL
+        if not check_time:
+            context.verify_flags |= _NO_CHECK_TIME
     return context
 
 
