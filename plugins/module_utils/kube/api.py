@@ -1,0 +1,187 @@
+# Copyright (c) 2026, The talosops.talos maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The Kubernetes API through the kubernetes client, which is imported when the first call is made and not before.
+
+Credentials stay in memory: the client is given an ssl context of ours in place of files.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+
+from ansible_collections.talosops.talos.plugins.module_utils.api import endpoint as endpoints
+from ansible_collections.talosops.talos.plugins.module_utils.api import proxy as proxies
+from ansible_collections.talosops.talos.plugins.module_utils.api import tls
+from ansible_collections.talosops.talos.plugins.module_utils.api.errors import (
+    ConfigError, DeadlineExceeded, InputError, NotFound, RoleRefused, TalosError, TransportError,
+)
+
+try:
+    import urllib3
+    from urllib3.exceptions import HTTPError, NewConnectionError, ProxyError, SSLError, TimeoutError as HTTPTimeout
+except ImportError:
+    urllib3 = None
+    HTTPError = NewConnectionError = ProxyError = SSLError = HTTPTimeout = ()
+
+PAGE = 500
+BODY_MOST = 256 * 1024
+PORT = 6443
+
+
+def need_kubernetes():
+    """Import the kubernetes client. Raises InputError when it is missing."""
+    try:
+        import kubernetes.client
+        import kubernetes.config.exec_provider
+    except ImportError:
+        raise InputError('The Python package kubernetes is missing on this host.', 'Install it: pip install kubernetes') from None
+    return kubernetes
+
+
+class KubernetesApi:
+    """The API servers of one cluster. C(source) is a Source (kube/config.py); thread-safe, holds no files."""
+
+    def __init__(self, source, proxy=None, tmp_dir=None):
+        client = need_kubernetes().client
+        self.source = source
+        token, cert, key = _credentials(source)
+        self._pool = _pool(source, _ssl_context(source, cert, key, tmp_dir), proxy)
+        configuration = client.Configuration()
+        configuration.host = source.server
+        configuration.verify_ssl = False  # the pool below verifies; this keeps the client from reading a bundle of CAs
+        self._client = client.ApiClient(configuration)
+        self._client.rest_client.pool_manager = self._pool
+        self._headers = {}
+        if token:
+            self._headers['Authorization'] = f'Bearer {token}'
+        elif source.basic:
+            self._headers.update(urllib3.make_headers(basic_auth=':'.join(source.basic)))
+        for name, value in self._headers.items():
+            self._client.set_default_header(name, value)
+        self._core = client.CoreV1Api(self._client)
+        self._version = client.VersionApi(self._client)
+
+    def version(self, seconds):
+        """What /version says: {gitVersion, major, minor, …}."""
+        return self._json(self.source.server, lambda: self._version.get_code(_preload_content=False, _request_timeout=seconds))
+
+    def nodes(self, seconds):
+        """All Nodes as the API has them, read page by page; C(seconds()) gives those of the next call."""
+        found, token = [], None
+        while True:
+            page = self._json(self.source.server, lambda: self._core.list_node(
+                limit=PAGE, _preload_content=False, _request_timeout=seconds(), **({'_continue': token} if token else {})))
+            found += page.get('items') or []
+            token = (page.get('metadata') or {}).get('continue')
+            if not token:
+                return found
+
+    def readyz(self, seconds, server=None):
+        """C({status, body}) of /readyz?verbose, whatever the status; C(server) is a URL, by default that of the kubeconfig."""
+        server = server or self.source.server
+        response = self._answer(server, lambda: self._pool.request(
+            'GET', f'{server}/readyz?verbose', headers=self._headers, timeout=urllib3.Timeout(total=seconds), retries=False, redirect=False,
+            preload_content=False))
+        try:
+            return {'status': response.status, 'body': self._answer(server, lambda: response.read(BODY_MOST)).decode('utf-8', 'replace')}
+        finally:
+            response.release_conn()
+
+    def close(self):
+        self._pool.clear()
+
+    def _json(self, server, call):
+        response = self._answer(server, call)
+        try:
+            return json.loads(response.data)
+        except ValueError:
+            raise TalosError(f'{server} answered with something that is no JSON.') from None
+
+    def _answer(self, server, call):
+        """What the call gives; every way in which it fails is a TalosError."""
+        try:
+            response = call()
+        except (HTTPError, OSError) as error:
+            raise _failure(server, error) from None
+        except Exception as error:
+            status = getattr(error, 'status', None)
+            if status is None:
+                raise
+            raise _status(server, status, getattr(error, 'body', None)) from None
+        return response
+
+
+def _credentials(source):
+    """C((token, cert, key)), from the exec plugin where the user has one."""
+    if source.exec_plugin is None:
+        return source.token, source.cert, source.key
+    kubernetes = need_kubernetes()
+    node = kubernetes.config.kube_config.ConfigNode('exec', dict(source.exec_plugin))
+    try:
+        status = kubernetes.config.exec_provider.ExecProvider(node, None).run()
+    except (kubernetes.config.ConfigException, OSError) as error:
+        raise ConfigError(f'The exec plugin of the kubeconfig {source.where} failed: {error}') from None
+    cert, key = status.get('clientCertificateData'), status.get('clientKeyData')
+    return status.get('token'), cert.encode() if cert else source.cert, key.encode() if key else source.key
+
+
+def _ssl_context(source, cert, key, tmp_dir):
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        if not source.verify:
+            made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
+        elif source.ca:
+            made.load_verify_locations(cadata=source.ca.decode('ascii', 'replace'))
+        else:
+            made.load_default_certs()
+        if cert and key:
+            tls._load(made, cert.rstrip() + b'\n' + key, tmp_dir)
+    except (ssl.SSLError, ValueError) as error:
+        raise ConfigError(f'The certificates of the kubeconfig {source.where} cannot be used: {getattr(error, "reason", None) or error}.') from None
+    return made
+
+
+def _pool(source, context, proxy):
+    options = {'ssl_context': context, 'maxsize': 8}
+    if source.tls_server_name:
+        options.update(server_hostname=source.tls_server_name, assert_hostname=source.tls_server_name)
+    if not source.verify:
+        options.update(cert_reqs='CERT_NONE', assert_hostname=False)
+    host, _slash, _rest = source.server.partition('://')[2].partition('/')
+    chosen = proxies.choose(endpoints.parse(host or source.server), proxy, source.proxy_url)
+    if chosen is None:
+        return urllib3.PoolManager(**options)
+    headers = {'Proxy-Authorization': chosen.authorization} if chosen.authorization else None
+    return urllib3.ProxyManager(f'http://{endpoints.join(chosen.host, chosen.port)}', proxy_headers=headers, **options)
+
+
+def _failure(server, error):
+    reason = getattr(error, 'reason', None) or error
+    if isinstance(error, NewConnectionError):
+        return TransportError(f'{server} could not be reached: {_last(error)}.', 'refused' if 'refused' in str(error).lower() else 'no_route', server)
+    if isinstance(error, HTTPTimeout):
+        return DeadlineExceeded(f'{server} did not answer in time.')
+    if isinstance(error, ProxyError):
+        return TransportError(f'The proxy did not lead to {server}: {_last(error)}.', 'proxy', server)
+    if isinstance(error, SSLError):
+        return TransportError(f'The certificate of {server} is not accepted: {_last(reason)}.', 'untrusted_ca', server)
+    return TransportError(f'The connection to {server} broke: {_last(reason)}.', 'reset', server)
+
+
+def _last(error):
+    """urllib3 wraps what happened in objects whose text begins with their address."""
+    return str(error).rpartition('>: ')[2].rstrip('.')
+
+
+def _status(server, status, body):
+    text = body.decode('utf-8', 'replace') if isinstance(body, bytes) else str(body or '')
+    try:
+        text = json.loads(text).get('message') or text
+    except (ValueError, AttributeError):
+        pass
+    message = f'{server} answered {status}: {text[:300]}'
+    if status in (401, 403):
+        return RoleRefused(message, str(status))
+    return NotFound(message, str(status)) if status == 404 else TalosError(message)

@@ -1,0 +1,98 @@
+# Copyright (c) 2026, The talosops.talos maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One read of one machine, as a Datum: what came, or why it did not."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from datetime import datetime, timezone
+
+from ansible_collections.talosops.talos.plugins.module_utils.api.errors import ABSENT, FAILED, READ, InputError, NotAsked, TalosError
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import Datum, format_time
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.reads import LOG_BYTES, LOG_TAIL, Log, Resources
+
+ENTRIES_MOST = 20000
+
+# UNKNOWN is all that Talos gives with these (talos-api 5.2).
+_ABSENT_TEXTS = ('was not registered', 'no such file or directory')
+
+
+def now():
+    return format_time(datetime.now(timezone.utc))
+
+
+class Budget:
+    """The time of the whole gather; a call's own deadline starts when it is sent and never outlasts the whole."""
+
+    def __init__(self, timeout, deadline):
+        self.timeout = timeout
+        self._deadline = deadline
+        self._end = time.monotonic() + deadline
+        self._stopped = threading.Event()
+
+    def left(self):
+        return max(0.0, self._end - time.monotonic())
+
+    def stop(self):
+        """Nothing more is sent from now on."""
+        self._stopped.set()
+
+    def seconds(self):
+        """Seconds for a call that is sent now. Raises NotAsked when the whole is over."""
+        left = self.left()
+        if left <= 0 or self._stopped.is_set():
+            raise NotAsked(f'the {self._deadline:g} s for the whole gather had passed')
+        return min(self.timeout, left)
+
+
+class Asker:
+    """Asks machines (api/client.py: Machine), redacts what they say, and keeps the digest of the cluster's id."""
+
+    def __init__(self, budget, redactor):
+        self.budget = budget
+        self.redactor = redactor
+        self.cluster_ids = []
+
+    def ask(self, read, machine):
+        """C((Datum, error or None)) of one read (snapshot/reads.py); raises nothing that a machine or a network did."""
+        try:
+            value, complete, reason = self._call(read, machine, self.budget.seconds())
+        except InputError:
+            raise
+        except TalosError as error:
+            return self._failed(error), error
+        except ValueError as error:
+            error = TalosError(f'the answer could not be understood: {error}')
+            return self._failed(error), error
+        if read.kind == 'Infos':
+            self._note_cluster_id(value)
+        value = self.redactor.text(value) if isinstance(read, Log) else self.redactor.value(value)
+        return Datum(READ, value, now(), reason=reason and self.redactor.text(reason), complete=complete), None
+
+    def _call(self, read, machine, seconds):
+        """C((value, complete, reason)) of a read."""
+        if isinstance(read, Resources):
+            return machine.resources(read.type, read.namespace, timeout=seconds), True, None
+        if isinstance(read, Log):
+            stream = machine.log(read.kind, tail=LOG_TAIL, limit_bytes=LOG_BYTES, timeout=seconds)
+            if stream.error is not None and not stream.data:
+                raise stream.error
+            reason = stream.error.message if stream.error is not None else f'cut at {LOG_BYTES} bytes' if stream.truncated else None
+            return stream.data.decode('utf-8', 'replace'), stream.complete and not stream.truncated, reason
+        if read.stream:
+            return machine.messages(read.method, read.request, timeout=seconds, most=ENTRIES_MOST), True, None
+        value = machine.unary(read.method, read.request, timeout=seconds)
+        return (value['member_status'] if read.kind == 'EtcdStatus' else value), True, None
+
+    def _failed(self, error):
+        message = self.redactor.text(error.message)
+        state = ABSENT if error.state == FAILED and any(text in message for text in _ABSENT_TEXTS) else error.state
+        return Datum(state, at=now(), reason=message, code=getattr(error, 'code', None))
+
+    def _note_cluster_id(self, items):
+        for item in items:
+            cluster_id = (item.get('spec') or {}).get('clusterId')
+            if cluster_id:
+                self.cluster_ids.append(hashlib.sha256(str(cluster_id).encode()).hexdigest()[:16])

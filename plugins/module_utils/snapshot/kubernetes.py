@@ -1,0 +1,132 @@
+# Copyright (c) 2026, The talosops.talos maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the Kubernetes API says, read beside the second wave in threads of its own: it may be down without harm to the rest."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from ansible_collections.talosops.talos.plugins.module_utils.api import credentials, endpoint as endpoints
+from ansible_collections.talosops.talos.plugins.module_utils.api.errors import NOT_ASKED, READ, REFUSED, RoleRefused, TalosError
+from ansible_collections.talosops.talos.plugins.module_utils.kube import api as kube_api
+from ansible_collections.talosops.talos.plugins.module_utils.kube import config as kube_config
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot import machines as union
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.ask import now
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import CONTROL_PLANE, Datum
+
+KINDS = frozenset(('version', 'readyz', 'nodes'))
+NEEDS = 'needs os:admin or a kubeconfig'
+FOREIGN = 'the kubeconfig belongs to another cluster: none of its Nodes has the machine id or an address of a machine of this one'
+_CALLS = 16
+
+
+class Kubernetes:
+    """Reads once, in a thread. C(source) is a Source (kube/config.py), or None for the kubeconfig that Talos issues."""
+
+    def __init__(self, client, roles, source, proxy, budget, redactor, tmp_dir=None):
+        self._client = client
+        self._source = source
+        self._may_mint = 'os:admin' in roles
+        self._proxy = proxy
+        self._budget = budget
+        self._redactor = redactor
+        self._tmp_dir = tmp_dir
+        self._thread = None
+        self._error = None
+        self._data = {}
+        self._servers = []
+
+    def prepare(self):
+        """Import the kubernetes client, which takes longer than the rest, while the first wave runs."""
+        if self._source is not None or self._may_mint:
+            threading.Thread(target=self._import, name='talos-kubernetes-import', daemon=True).start()
+
+    def start(self, machines, routes):
+        """Begin to read: the API behind the kubeconfig, and each control plane node's own API server."""
+        servers = [(machine, _server(machine)) for machine in machines if machine.type == CONTROL_PLANE and machine.address]
+        minters = [(machine.address, route) for route in routes for machine in machines if machine.type == CONTROL_PLANE and machine.address][:2]
+        self._thread = threading.Thread(target=self._run, args=(servers, minters), name='talos-kubernetes', daemon=True)
+        self._thread.start()
+
+    def result(self, machines):
+        """C({source, server, error, data: {kind: Datum}, servers: [(machine, Datum)]}); waits for the thread, at most to the end of the budget."""
+        self._thread.join(self._budget.left() + 1)
+        if self._thread.is_alive():
+            return self._nothing(Datum(NOT_ASKED, at=now(), reason='the Kubernetes API had not answered when the time for the whole gather had passed'))
+        nodes = self._data.get('nodes')
+        if nodes is not None and nodes.ok and nodes.value and self._source.origin != kube_config.TALOS and not union.shares_a_machine(machines, nodes.value):
+            return self._nothing(Datum(REFUSED, at=nodes.at, reason=FOREIGN))
+        return {'source': self._source.origin if self._source else None, 'server': self._source.server if self._source else None, 'error': self._error,
+                'data': self._data, 'servers': self._servers}
+
+    def _import(self):
+        try:
+            kube_api.need_kubernetes()
+        except TalosError:
+            pass  # said again, and kept, by the thread that needs it
+
+    def _run(self, servers, minters):
+        try:
+            if self._source is None:
+                self._source = self._mint(minters)
+            api = kube_api.KubernetesApi(self._source, self._proxy, self._tmp_dir)
+        except TalosError as error:
+            self._fail(error)
+            return
+        with ThreadPoolExecutor(_CALLS, 'talos-kubernetes-call') as calls:
+            asked = {
+                'version': calls.submit(self._ask, lambda: api.version(self._budget.seconds())),
+                'readyz': calls.submit(self._ask, lambda: api.readyz(self._budget.seconds())),
+                'nodes': calls.submit(self._ask, lambda: [_node(item) for item in api.nodes(self._budget.seconds)]),
+            }
+            own = [(machine, calls.submit(self._ask, lambda server=server: api.readyz(self._budget.seconds(), server))) for machine, server in servers]
+            self._data = {kind: future.result() for kind, future in asked.items()}
+            self._servers = [(machine, future.result()) for machine, future in own]
+        api.close()
+
+    def _mint(self, minters):
+        """The kubeconfig that Talos issues to os:admin; it stays in memory."""
+        if not self._may_mint or not minters:
+            raise RoleRefused(NEEDS if not self._may_mint else 'no control plane node answered that could issue a kubeconfig')
+        error = None
+        for address, route in minters:
+            try:
+                self._budget.seconds()
+                text = self._client.node(address, via=route).kubeconfig()
+                return kube_config.load(content=text, origin=kube_config.TALOS)
+            except RoleRefused:
+                raise RoleRefused(NEEDS) from None
+            except TalosError as failed:
+                error = failed
+        raise error
+
+    def _ask(self, call):
+        try:
+            return Datum(READ, self._redactor.texts(call()), now())
+        except TalosError as error:
+            return Datum(error.state, at=now(), reason=self._redactor.text(error.message), code=getattr(error, 'code', None))
+
+    def _fail(self, error):
+        self._error = self._redactor.text(error.message)
+        self._data = {kind: Datum(error.state, at=now(), reason=self._error) for kind in sorted(KINDS)}
+
+    def _nothing(self, datum):
+        return {'source': self._source.origin if self._source else None, 'server': self._source.server if self._source else None, 'error': datum.reason,
+                'data': {kind: datum for kind in sorted(KINDS)}, 'servers': []}
+
+
+def _server(machine):
+    return f'https://{endpoints.join(machine.address, kube_api.PORT)}'
+
+
+def _node(item):
+    """A Node, without what nobody judges."""
+    meta, spec, status = item.get('metadata') or {}, item.get('spec') or {}, item.get('status') or {}
+    info = status.get('nodeInfo') or {}
+    return {
+        'name': meta.get('name'), 'uid': meta.get('uid'), 'created': meta.get('creationTimestamp'), 'labels': meta.get('labels') or {},
+        'addresses': status.get('addresses') or [], 'conditions': status.get('conditions') or [], 'unschedulable': bool(spec.get('unschedulable')),
+        'machine_id': info.get('machineID'), 'system_uuid': info.get('systemUUID'), 'provider_id': spec.get('providerID'),
+        'kubelet_version': info.get('kubeletVersion'), 'pod_cidrs': spec.get('podCIDRs') or [], 'taints': spec.get('taints') or [],
+    }

@@ -1,0 +1,171 @@
+# Copyright (c) 2026, The talosops.talos maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All reads of one machine, through a good endpoint.
+
+Version comes first: a machine that does not answer it costs one deadline, not one per read (gate G0). After that
+every read runs beside the others; those that hang cost their own deadline only.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+
+from ansible_collections.talosops.talos.plugins.module_utils.api.errors import (
+    NOT_ASKED, READ, REFUSED, UNREACHABLE, UNSUPPORTED, DeadlineExceeded, NodeUnreachable, NoForwarding, NotAsked, TransportError,
+)
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot import machines as union
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.ask import now
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import CONTROL_PLANE, Datum
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.reads import ALL, BY_KIND, ETCD_RUNNING, Log
+
+CALLS_AT_ONCE = 16
+# After so long without an answer another endpoint is tried beside the first.
+HEDGE_SECONDS = 2.0
+
+_REACHED = (READ, REFUSED, UNSUPPORTED)
+_VERSION = BY_KIND[False, 'Version']
+_FIRST = ('ServiceList', 'MachineTypes')
+_KINDS = ((NotAsked, 'not_asked'), (DeadlineExceeded, 'deadline'), (NoForwarding, 'no_forwarding'), (NodeUnreachable, 'node_unreachable'))
+
+
+class MachineReader:
+    """C(routes): the endpoints to go through, best first. C(behind): {id(machine): endpoint} of machines that answered there themselves."""
+
+    def __init__(self, client, asker, reads, routes, behind):
+        self._client = client
+        self._asker = asker
+        self._reads = [read for read in reads if read is not _VERSION]
+        self._behind = behind
+        self._expected = {}
+        self.routes = list(routes)
+
+    def read(self, machine):
+        """Fill a machine's data, logs, answered, via and unreachable."""
+        if not machine.address:
+            self._skip(machine, Datum(UNREACHABLE, at=now(), reason='no address of it is known'), 'resolve', None)
+            return
+        self._expected[id(machine)] = machine.key
+        with ThreadPoolExecutor(CALLS_AT_ONCE, 'talos-call') as calls:
+            handle = self._reach(machine, calls)
+            if handle is not None:
+                self._read_all(machine, handle, calls)
+
+    def astray(self, machines):
+        """Machines whose address was answered by another one; each with its next address, as if nothing had been asked."""
+        answered = {union.identity(machine) for machine in machines if machine.answered and union.identity(machine) == machine.key}
+        found = []
+        for machine in machines:
+            said = union.identity(machine)
+            others = [address for address in machine.addresses if address != machine.address]
+            if said and said != machine.key and said in answered and others:
+                machine.addresses = others
+                machine.address = others[0]
+                machine.answered, machine.via = False, None
+                machine.data, machine.logs = {kind: datum for kind, datum in machine.data.items() if kind == 'certificate'}, {}
+                found.append(machine)
+        return found
+
+    # -- reach ----------------------------------------------------------------------------------------------
+
+    def _reach(self, machine, calls):
+        """A handle of the machine through the first endpoint by which it answers; None when it does not."""
+        routes = self._routes_to(machine)
+        if not routes:
+            direct = self._behind.get(id(machine))
+            if direct is None:
+                self._skip(machine, Datum(UNREACHABLE, at=now(), reason='no control plane endpoint answered'), 'no_endpoint', None)
+                return None
+            routes = [(direct, self._client.direct(self._dialled(direct)))]
+        reach, asked, failed = {}, {}, None
+        waiting = list(routes)
+        while waiting or asked:
+            if waiting:
+                endpoint, handle = waiting.pop(0)
+                asked[calls.submit(self._asker.ask, _VERSION, handle)] = (endpoint, handle)
+            done, _pending = wait(asked, timeout=HEDGE_SECONDS if waiting else None, return_when=FIRST_COMPLETED)
+            for future in done:
+                endpoint, handle = asked.pop(future)
+                datum, error = future.result()
+                _note(reach, endpoint.text, datum)
+                if datum.state in _REACHED:
+                    for late, (other, _handle) in asked.items():
+                        late.add_done_callback(lambda ended, text=other.text: _note(reach, text, ended.result()[0]))
+                    machine.answered, machine.via, machine.unreachable = True, endpoint.text, None
+                    machine.data['Version'] = datum
+                    machine.data['reach'] = Datum(READ, reach, datum.at)
+                    return handle
+                failed = failed or (datum, _kind(error), endpoint.text)
+        machine.data['reach'] = Datum(READ, reach, failed[0].at)
+        self._skip(machine, *failed)
+        return None
+
+    def _routes_to(self, machine):
+        """The best endpoint and one other: the machine's own, else any; as (endpoint, handle) pairs."""
+        chosen = self.routes[:1]
+        own = self._behind.get(id(machine))
+        others = [endpoint for endpoint in self.routes[1:] if endpoint is own] or self.routes[1:]
+        return [(endpoint, self._client.node(machine.address, via=self._dialled(endpoint))) for endpoint in chosen + others[:1]]
+
+    def _dialled(self, endpoint):
+        return next(dialled for dialled in self._client.endpoints if dialled.text == endpoint.text)
+
+    def _skip(self, machine, datum, kind, via):
+        """Every read of a machine that does not answer stands as that."""
+        machine.answered = False
+        machine.unreachable = None if datum.state == NOT_ASKED else {'kind': kind, 'text': datum.reason, 'via': via, 'at': datum.at}
+        machine.data['Version'] = datum
+        for read in self._reads:
+            if read.on == ALL or machine.type == CONTROL_PLANE:
+                _keep(machine, read, Datum(datum.state, at=datum.at, reason=datum.reason, code=datum.code))
+
+    # -- reads ----------------------------------------------------------------------------------------------
+
+    def _read_all(self, machine, handle, calls):
+        asked = [(read, calls.submit(self._ask, read, machine, handle)) for read in sorted(self._reads, key=lambda read: read.kind not in _FIRST) if read.on == ALL]
+        for read, future in asked:
+            if read.kind in _FIRST:
+                _keep(machine, read, future.result())
+        kind = union.machine_type(machine.resource('MachineTypes'))
+        machine.type = machine.type if kind == union.UNKNOWN else kind
+        if machine.type == CONTROL_PLANE:
+            why_not = _etcd_does_not_run(machine.datum('ServiceList'))
+            for read in self._reads:
+                if read.on == ETCD_RUNNING and why_not:
+                    _keep(machine, read, Datum(NOT_ASKED, at=now(), reason=why_not))
+                elif read.on != ALL:
+                    asked.append((read, calls.submit(self._ask, read, machine, handle)))
+        for read, future in asked:
+            _keep(machine, read, future.result())
+
+    def _ask(self, read, machine, handle):
+        """One read; when the connection to the endpoint broke, once more through another."""
+        datum, error = self._asker.ask(read, handle)
+        if isinstance(error, TransportError):
+            for endpoint in self.routes:
+                if endpoint.text != machine.via:
+                    return self._asker.ask(read, self._client.node(machine.address, via=self._dialled(endpoint)))[0]
+        return datum
+
+
+def _keep(machine, read, datum):
+    (machine.logs if isinstance(read, Log) else machine.data)[read.kind] = datum
+
+
+def _note(reach, text, datum):
+    reach[text] = 'ok' if datum.state in _REACHED else datum.reason
+
+
+def _etcd_does_not_run(services):
+    """Why etcd must not be asked (its calls hang where it does not run, talos-api 5.4), or None."""
+    if not services.ok:
+        return f'whether etcd is running is not known: {services.why()}'
+    for service in services.value.get('services') or []:
+        if service.get('id') == 'etcd':
+            return None if service.get('state') == 'Running' else f'etcd is not running ({service.get("state")})'
+    return 'etcd is not running (it is no service of this machine)'
+
+
+def _kind(error):
+    if isinstance(error, TransportError):
+        return error.kind
+    return next((kind for type_, kind in _KINDS if isinstance(error, type_)), 'failed')

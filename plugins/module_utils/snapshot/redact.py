@@ -1,0 +1,127 @@
+# Copyright (c) 2026, The talosops.talos maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Secrets are replaced when they are read, not when they are printed.
+
+A secret becomes C(redacted:<8 hex>), an HMAC under a random key that lives as long as one gather: whether two nodes
+have the same token stays judgeable, the token does not.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import hmac
+import json
+import re
+import secrets
+import string
+
+MARK = 'redacted:'
+
+_NAMES = frozenset((
+    'clusterid', 'serviceclusterid', 'userdata', 'kubeconfig', 'talosconfig', 'credential', 'credentials', 'authorization', 'psk',
+    'clientkeydata', 'bootstraptokenid',
+))
+_ENDINGS = ('key', 'token', 'secret', 'password', 'passwd', 'passphrase')
+_PUBLIC = ('publickey', 'sortkey', 'hotkey')
+
+_PRIVATE_KEY = re.compile(
+    r'-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)', re.DOTALL)
+_PRIVATE_KEY_END = re.compile(r'[A-Za-z0-9+/=\s]+-----END [A-Z0-9 ]*PRIVATE KEY-----')
+_URL = re.compile(r'(?<=://)[^/@\s"\'<>]{1,512}(?=@)')
+_BEARER = re.compile(r'(?i)\b(bearer|basic)(\s+)([A-Za-z0-9+/=._~-]{12,})')
+_JWT = re.compile(r'\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+')
+_ASSIGNED = re.compile(
+    r'(?i)((?:token|secret|password|passwd|passphrase|api_?key|access_?key|private_?key|secret_?key|encryption_?key|userdata)\\?["\']?'
+    r'(?:=|:[ \t]*))(\\?["\']?)([^\s"\'\\,;&}\])]{4,})')
+_BOOTSTRAP_TOKEN = re.compile(r'(?<![a-z0-9.])[a-z0-9]{6}\.[a-z0-9]{16}(?![a-z0-9.])')
+_BOOTSTRAP_TOKEN_END = re.compile(r'\.[a-z0-9]{16}(?![a-z0-9.])')
+_BASE64_MIN = 80
+_BASE64_WORDS = bytes(code if chr(code) in string.ascii_letters + string.digits + '+/' else 32 for code in range(256))
+_TRIGGERS = ('token', 'secret', 'passw', 'passphrase', 'apikey', 'accesskey', 'privatekey', 'encryptionkey', '_key', 'userdata', 'bearer', 'basic ',
+             'eyj', '://')
+_TELLTALES = (b'PRIVATE KEY', b'machine:', b'cluster:', b'contexts:', b'clusters:', b'users:', b'token:', b'client-key-data', b'secret:')
+_WORD = re.compile(r'[a-z-]{1,20}[.:]?')
+
+
+class Redactor:
+    """Replaces secrets by marks under one random key; thread-safe, the key is never written anywhere."""
+
+    def __init__(self):
+        self._key = secrets.token_bytes(32)
+
+    def mark(self, value):
+        """C(redacted:<8 hex>) for a str, bytes, or a list or dict as JSON; equal values give equal marks."""
+        if isinstance(value, str):
+            value = value.encode()
+        elif not isinstance(value, bytes):
+            value = json.dumps(value, sort_keys=True, default=str).encode()
+        return MARK + hmac.new(self._key, value, hashlib.sha256).hexdigest()[:8]
+
+    def value(self, value):
+        """A copy of plain data: fields with a secret's name replaced as a whole, texts in it by C(text)."""
+        if isinstance(value, dict):
+            return {name: self.mark(item) if _is_secret(name, item) else self.value(item) for name, item in value.items()}
+        return self._leaf(value, self.value)
+
+    def texts(self, value):
+        """As C(value), where no field's name means a secret: a taint of Kubernetes has a key, too."""
+        if isinstance(value, dict):
+            return {name: self.texts(item) for name, item in value.items()}
+        return self._leaf(value, self.texts)
+
+    def _leaf(self, value, into):
+        if isinstance(value, (list, tuple)):
+            return [into(item) for item in value]
+        return self.text(value) if isinstance(value, str) else value
+
+    def text(self, text):
+        """The text without private keys, tokens, passwords, credentials in URLs, and encoded machine configs."""
+        if len(text) < 12:
+            return text
+        if 'PRIVATE KEY' in text:
+            text = _PRIVATE_KEY_END.sub(self._whole, _PRIVATE_KEY.sub(self._whole, text))
+        lowered = text.lower()
+        if any(trigger in lowered for trigger in _TRIGGERS):
+            text = '\n'.join(self._line(line) for line in text.split('\n'))
+        for word in text.encode(errors='replace').translate(_BASE64_WORDS).split():
+            if len(word) >= _BASE64_MIN and _tells(word):
+                text = re.sub(re.escape(word.decode()) + '={0,2}', self._whole, text)
+        if _BOOTSTRAP_TOKEN_END.search(text):
+            text = _BOOTSTRAP_TOKEN.sub(self._whole, text)
+        return text
+
+    def _line(self, line):
+        lowered = line.lower()
+        if not any(trigger in lowered for trigger in _TRIGGERS):
+            return line
+        line = _URL.sub(self._whole, line)
+        line = _BEARER.sub(lambda found: f'{found[1]}{found[2]}{self.mark(found[3])}', line)
+        line = _JWT.sub(self._whole, line)
+        return _ASSIGNED.sub(self._assigned, line)
+
+    def _whole(self, found):
+        return self.mark(found[0])
+
+    def _assigned(self, found):
+        name, quote, value = found.groups()
+        if value.startswith(MARK) or (not quote and not name.endswith('=') and _WORD.fullmatch(value)):
+            return found[0]
+        return f'{name}{quote}{self.mark(value)}'
+
+
+def _is_secret(name, value):
+    if value is None or value == '' or isinstance(value, (bool, int, float, dict)):
+        return False
+    plain = re.sub('[^a-z]', '', str(name).lower())
+    return plain in _NAMES or (plain.endswith(_ENDINGS) and not plain.endswith(_PUBLIC))
+
+
+def _tells(word):
+    """Whether base64 bytes, cut anywhere, hold a private key, a machine config, a talosconfig or a kubeconfig."""
+    for start in range(4):
+        part = word[start:]
+        decoded = binascii.a2b_base64(part[:len(part) // 4 * 4])
+        if any(telltale in decoded for telltale in _TELLTALES):
+            return True
+    return False
