@@ -22,7 +22,7 @@ SHIPPED = {
 }
 SOURCE = ('.py', '.yml', '.yaml', '.toml', '.ini', '.proto', '.sh', '.cfg', '.in', '.j2')
 NAMED_SOURCE = ('Makefile', '.ci/run', 'tests/gates/')
-SPDX = 'SPDX-License-Identifier: GPL-3.0-or-later'
+SPDX = 'SPDX-License' + '-Identifier: GPL-3.0-or-later'
 GENERATED = ('changelogs/changelog.yaml',)
 
 
