@@ -37,6 +37,12 @@ def facts(der):
     return facts_of(x509.load_der_x509_certificate(der))
 
 
+def pem_facts(pem):
+    """As L(facts), of the first certificate in PEM bytes."""
+    need_cryptography()
+    return facts_of(x509.load_pem_x509_certificate(pem))
+
+
 def facts_of(certificate):
     """As L(facts), of a certificate that is loaded."""
     try:

@@ -60,6 +60,10 @@ class TransportError(TalosError):
         self.certificate = certificate
         self.written = written
 
+    def again(self, written=False):
+        """The same failure, for another call that it met: C(written) says whether bytes of that call went out."""
+        return TransportError(self.message, self.kind, self.endpoint, self.certificate, self.hint, written)
+
 
 class CallError(TalosError):
     """A call that was sent and did not succeed. C(code) is the gRPC code's name, C(node) the address asked for."""

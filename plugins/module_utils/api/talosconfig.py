@@ -98,7 +98,7 @@ def facts(context, now):
                          'text': f'TALOSCONFIG names {context.missing}, which does not exist; {context.source} was used instead.'})
     return {
         'context': context.name, 'source': context.source, 'contexts': list(context.contexts), 'endpoints': list(context.endpoints),
-        'nodes': list(context.nodes), 'certificate': certificate, 'ca': ca, 'problems': problems, 'local_file': _local_file(context.source),
+        'nodes': list(context.nodes), 'certificate': certificate, 'ca': ca, 'problems': problems, 'local_file': local_file(context.source),
     }
 
 
@@ -231,7 +231,7 @@ def _pem(data, part, where):
     return pem
 
 
-def _local_file(source):
+def local_file(source):
     """The path of ./talosconfig when it exists and another was used: what C(talosctl gen config) leaves behind."""
     path = os.path.abspath('talosconfig')
     if not os.path.isfile(path) or (source != CONTENT and os.path.realpath(source) == os.path.realpath(path)):
