@@ -15,10 +15,10 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge.check import 
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
 
 SECTION = 'discovery.duplicate'
-_MEANS = ('Members know each other by secrets of the cluster. Machine configurations made from the same secrets for another cluster, or again for a new one, make '
-          'the discovery service show the machines of both.')
-_STEP = ('Find out which machine belongs here. Shut the other one down or give its cluster secrets of its own (talosctl gen secrets, then new machine '
-         'configurations); what was destroyed disappears from discovery within 30 minutes.')
+_MEANS = ('Members know each other by secrets of the cluster. Machine configurations made from the same secrets for another cluster, or '
+          'again for a new one, make the discovery service show the machines of both.')
+_STEP = ('Find out which machine belongs here. Shut the other one down or give its cluster secrets of its own (talosctl gen secrets, then '
+         'new machine configurations); what was destroyed disappears from discovery within 30 minutes.')
 
 
 def _entries(view):
@@ -42,7 +42,9 @@ def _entries(view):
 
 def _unread(view):
     """Sentences about machines whose members or affiliates were not read."""
-    return [f'{m.label}: {kind}, {m.datum(kind).why()}' for m in ordered(view.snapshot.answering()) for kind in ('Members', 'Affiliates') if not m.datum(kind).ok]
+    return [f'{m.label}: {kind}, {m.datum(kind).why()}' for m in ordered(view.snapshot.answering()) for kind in ('Members',
+                                                                                                                 'Affiliates')
+            if not m.datum(kind).ok]
 
 
 def _nothing(view, what):
@@ -77,9 +79,12 @@ def address_duplicate(view):
     nothing = _nothing(view, 'whether an address is there twice')
     if nothing:
         return nothing
+    if not view.vips_known:
+        return unknown('cluster', 'whether an address is there twice: the virtual IPs, which two members may list for minutes, are not known')
     entries = _entries(view)
     names = _by(entries, 'names')
-    outcomes = [_shared(view, f'address {address}', f'the address {address}', ids, entries) for address, ids in _by(entries, 'addresses').items()
+    outcomes = [_shared(view, f'address {address}', f'the address {address}', ids, entries) for address,
+                ids in _by(entries, 'addresses').items()
                 if ids not in names.values()]
     return _with_unread(view, outcomes, 'whether an address is there twice')
 
@@ -102,12 +107,15 @@ def _shared(view, subject, what, ids, entries):
         machine, stale = view.snapshot.machine(live[0]), [node_id for node_id in ids if node_id != live[0]]
         age = view.age_seconds(machine)
         if age is None or age <= FORGOTTEN_SECONDS:
-            return info(subject, title, f'Only {machine.label} answers at this address: the other entry is most likely the same machine before it was installed anew '
-                        'without a reset. Discovery forgets it 30 minutes after the old installation stopped.', 'Wait half an hour and look again.',
+            return info(subject, title, f'Only {machine.label} answers at this address: the other entry is most likely the same machine '
+                                        'before it was installed anew without a reset. Discovery forgets it 30 minutes after the old '
+                                        'installation stopped.', 'Wait half an hour and look again.',
                         nodes=nodes, evidence=evidence)
-        return error(subject, title, f'{machine.label} answers and has been up for {span(age)}, longer than discovery remembers a machine that is gone. So something else '
-                     f'still reports itself under {listed(stale)}: {_lower(_MEANS)}', _STEP, nodes=nodes, evidence=evidence)
-    return error(subject, title, f'The node ids differ, so these are different installations. {_MEANS}', _STEP, nodes=nodes, evidence=evidence)
+        return error(subject, title, f'{machine.label} answers and has been up for {span(age)}, longer than discovery remembers a machine '
+                                     f'that is gone. So something else still reports itself under {listed(stale)}: {_lower(_MEANS)}', _STEP,
+                     nodes=nodes, evidence=evidence)
+    return error(subject, title, f'The node ids differ, so these are different installations. {_MEANS}', _STEP, nodes=nodes,
+                 evidence=evidence)
 
 
 def _lower(text):
@@ -123,8 +131,9 @@ def _evidence(view, node_id, entry):
     key, kind = next(iter(entry['observers'].items()))
     observer = view.snapshot.machine(key)
     here = 'answers' if _answers(view, node_id) else 'does not answer'
-    return Evidence(f'node id {node_id}: {listed(sorted(entry["names"])) or "no name"}, {listed(sorted(entry["addresses"])) or "no address"}, {here}; '
-                    f'seen by {len(entry["observers"])} machines', kind, observer.label, observer.datum(kind).at)
+    return Evidence(f'node id {node_id}: {listed(sorted(entry["names"])) or "no name"}, '
+                    f'{listed(sorted(entry["addresses"])) or "no address"}, {here}; seen by {len(entry["observers"])} machines', kind,
+                    observer.label, observer.datum(kind).at)
 
 
 # -- other clusters ---------------------------------------------------------------------------------------------
@@ -135,7 +144,8 @@ def other_cluster(view):
     unread = [f'{m.label}: Infos, {m.datum("Infos").why() if not m.datum("Infos").ok else "no cluster information"}'
               for m in ordered(view.snapshot.answering()) if m not in read]
     if not read:
-        return unknown('cluster', f'whether all members belong to one cluster: {listed(unread) or "no machine answered"}', explained_by=('not_judged',))
+        return unknown('cluster', f'whether all members belong to one cluster: {listed(unread) or "no machine answered"}',
+                       explained_by=('not_judged',))
     outcomes = []
     named = set()
     for field, what in (('clusterId', 'cluster id'), ('clusterName', 'cluster name')):
@@ -146,13 +156,16 @@ def other_cluster(view):
                 named.add(machine.key)
                 outcomes.append(error(
                     machine.key, f'{machine.label} belongs to another cluster: its {what} is {values[machine.key]}, not {most}',
-                    f'It answers to the credentials of this cluster, so both were made from the same secrets. {_MEANS}', _STEP, nodes=[machine.key],
-                    evidence=[seen(m, 'Infos', f'{what} {values[m.key]}') for m in [machine] + [m for m in read if values[m.key] == most][:2]]))
+                    f'It answers to the credentials of this cluster, so both were made from the same secrets. {_MEANS}', _STEP,
+                    nodes=[machine.key],
+                    evidence=[seen(m, 'Infos', f'{what} {values[m.key]}')
+                              for m in [machine] + [m for m in read if values[m.key] == most][:2]]))
     for machine, evidence in _other_etcd(view):
         if machine.key not in named:
             outcomes.append(error(
                 machine.key, f'{machine.label} is a member of discovery, but its etcd and Kubernetes are others',
-                f'Its etcd shares no member with that of the others, and Kubernetes has no Node of it. {_MEANS}', _STEP, nodes=[machine.key], evidence=evidence))
+                f'Its etcd shares no member with that of the others, and Kubernetes has no Node of it. {_MEANS}', _STEP,
+                nodes=[machine.key], evidence=evidence))
     if unread:
         outcomes.append(unknown('cluster', f'to which cluster some machines belong: {listed(unread)}'))
     return outcomes or ok('cluster')
@@ -179,7 +192,8 @@ def _other_etcd(view):
     for machine in ordered(view.answering_control_planes):
         ids = lists.get(machine.key)
         if ids and not ids & most and node_of(view, machine) is None:
-            found.append((machine, [seen(machine, 'EtcdMemberList', f'etcd members {listed(sorted(ids))}; elsewhere {listed(sorted(most))}')]))
+            found.append((machine, [seen(machine, 'EtcdMemberList',
+                                         f'etcd members {listed(sorted(ids))}; elsewhere {listed(sorted(most))}')]))
     return found
 
 
@@ -197,8 +211,9 @@ def identity_clone(view):
         if node_id:
             found.setdefault(node_id, []).append(machine)
     outcomes = [error(f'identity {node_id}', f'{listed(m.label for m in twins)} have the same node identity',
-                      'The identity is made at the first boot and kept on the STATE partition; two machines have it when a disk was cloned after installation. In '
-                      'discovery they overwrite each other.', 'Install all but one of them anew from an image, or reset them.', nodes=[m.key for m in twins],
+                      'The identity is made at the first boot and kept on the STATE partition; two machines have it when a disk was cloned '
+                      'after installation. In discovery they overwrite each other.', 'Install all but one of them anew from an image, or '
+                                                                                     'reset them.', nodes=[m.key for m in twins],
                       evidence=[seen(m, 'Identities', f'{m.address}: node id {node_id}') for m in twins])
                 for node_id, twins in sorted(found.items()) if len(twins) > 1]
     if unread:
@@ -220,9 +235,11 @@ def uuid_clone(view):
             if uuid.replace('-', '').strip('0') and uuid.replace('-', '').strip('f'):
                 found.setdefault(uuid, []).append(machine)
     outcomes = [error(f'uuid {uuid}', f'{listed(m.label for m in twins)} have the same system uuid',
-                      'Virtual machines that were copied with their hardware identity. What is bound to it (disk encryption, cloud and cluster managers) mixes them up.',
+                      'Virtual machines that were copied with their hardware identity. What is bound to it (disk encryption, cloud and '
+                      'cluster managers) mixes them up.',
                       'Give each virtual machine a uuid of its own in its hypervisor.', nodes=[m.key for m in twins],
-                      evidence=[seen(m, 'SystemInformations', f'uuid {uuid}') for m in twins]) for uuid, twins in sorted(found.items()) if len(twins) > 1]
+                      evidence=[seen(m, 'SystemInformations', f'uuid {uuid}') for m in twins]) for uuid,
+                twins in sorted(found.items()) if len(twins) > 1]
     if unread:
         outcomes.append(unknown('cluster', f'whether system uuids are there twice: {listed(unread)}'))
     if outcomes:
@@ -231,13 +248,17 @@ def uuid_clone(view):
 
 
 CHECKS = (
-    Check('discovery.name_duplicate', SECTION, 'every member has a name of its own', name_duplicate, reads=('Members', 'Affiliates', 'MachineStatuses'),
+    Check('discovery.name_duplicate', SECTION, 'every member has a name of its own', name_duplicate,
+          reads=('Members', 'Affiliates', 'MachineStatuses'),
           catalogue='DSC-3'),
     Check('discovery.address_duplicate', SECTION, 'every member has addresses of its own', address_duplicate,
           reads=('Members', 'Affiliates', 'NodeIPConfigs', 'MachineStatuses'), catalogue='DSC-3'),
-    Check('discovery.other_cluster', SECTION, 'all members belong to one cluster', other_cluster, reads=('Infos', 'EtcdMemberList'), cluster_reads=('nodes',),
+    Check('discovery.other_cluster', SECTION, 'all members belong to one cluster', other_cluster, reads=('Infos', 'EtcdMemberList'),
+          cluster_reads=('nodes',),
           catalogue='DSC-3'),
-    Check('discovery.identity_clone', SECTION, 'every machine has an identity of its own', identity_clone, reads=('Identities',), catalogue='DSC-5'),
-    Check('discovery.uuid_clone', SECTION, 'every machine has a system uuid of its own', uuid_clone, reads=('SystemInformations',), catalogue='DSC-5',
+    Check('discovery.identity_clone', SECTION, 'every machine has an identity of its own', identity_clone, reads=('Identities',),
+          catalogue='DSC-5'),
+    Check('discovery.uuid_clone', SECTION, 'every machine has a system uuid of its own', uuid_clone, reads=('SystemInformations',),
+          catalogue='DSC-5',
           sharpens=True),
 )

@@ -19,8 +19,8 @@ from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model impo
 SECTION = 'discovery.missing'
 SETTLING_SECONDS = 'discovery_settling_seconds'
 LOG_SECONDS = 'discovery_log_seconds'
-_FIX = ('Let TCP port 443 to the discovery service through (discovery.talos.dev, or the endpoint in the machine configuration) from every node, and see that '
-        'cluster.discovery is enabled and its service registry not disabled on all of them.')
+_FIX = ('Let TCP port 443 to the discovery service through (discovery.talos.dev, or the endpoint in the machine configuration) from every '
+        'node, and see that cluster.discovery is enabled and its service registry not disabled on all of them.')
 _ANSI = re.compile(r'\x1b\[[0-9;]*m')
 _TROUBLE = re.compile(r'hello failed|failed refreshing discovery service data|error watching discovery service state|decryption failure')
 _CONTROLLER = 'cluster.DiscoveryServiceController'
@@ -59,14 +59,17 @@ def disabled(view):
     evidence = [seen(m, 'Affiliates', 'no affiliate, not even itself, although Identities/local is there') for m in off]
     if off and on:
         return error('cluster', f'discovery is off on {listed(m.label for m in off)}, but on on {listed(m.label for m in on)}',
-                     'A machine without discovery sees no members, and the others do not see it.', _FIX, nodes=[m.key for m in off], evidence=evidence,
+                     'A machine without discovery sees no members, and the others do not see it.', _FIX, nodes=[m.key for m in off],
+                     evidence=evidence,
                      asserts=tuple(f'discovery_off:{m.key}' for m in off))
     if unseen:
         why = listed(f'{m.label}: {_unread(m)}' for m in unseen)
         return unknown('cluster', f'whether discovery is enabled: {why}', nodes=[m.key for m in unseen])
     if off:
-        return info('cluster', 'discovery is disabled on every machine', 'There are no members to compare. Which machines there are is taken from etcd, '
-                    'Kubernetes and the talosconfig; talosctl health needs the nodes named on the command line.', 'Nothing, if that is intended. ' + _FIX,
+        return info('cluster', 'discovery is disabled on every machine', 'There are no members to compare. Which machines there are is '
+                                                                         'taken from etcd, Kubernetes and the talosconfig; talosctl health '
+                                                                         'needs the nodes named on the command line.',
+                    'Nothing, if that is intended. ' + _FIX,
                     nodes=[m.key for m in off], evidence=evidence)
     return ok('cluster') if on else _nothing_read('whether discovery is enabled', [])
 
@@ -134,11 +137,12 @@ def _deviation(view, machine, mine, measure):
     evidence += [seen(machine, 'Members', f'here {_words(here)}; elsewhere {_words(there)}') for here, there in differ]
     title = f'{machine.label} sees other members than the rest: it {" and ".join(parts)}'
     if _settling(view, machine, lacks, more, differ):
-        return info(machine.key, title, 'A machine among them booted or was changed a moment ago; discovery needs up to a minute to carry that to all.',
+        return info(machine.key, title, 'A machine among them booted or was changed a moment ago; discovery needs up to a minute to carry '
+                                        'that to all.',
                     'Look again in a minute or two.', nodes=nodes, evidence=evidence)
     return error(machine.key, title,
-                 'Talos takes from this list where the control plane nodes are, so a machine with another list works with other peers. It was seen once; that '
-                 'nothing about these members changed lately speaks against a passing state.',
+                 'Talos takes from this list where the control plane nodes are, so a machine with another list works with other peers. It '
+                 'was seen once; that nothing about these members changed lately speaks against a passing state.',
                  f'Look at the discovery service from {machine.label}. {_FIX}', nodes=nodes, evidence=evidence,
                  explained_by=(f'discovery_unreachable:{machine.key}', f'discovery_off:{machine.key}')
                  + tuple(f'discovery_unreachable:{e[1]}' for e in lacks + more) + tuple(f'discovery_off:{e[1]}' for e in lacks))
@@ -180,7 +184,9 @@ def member_missing(view):
             known_addresses |= {normal(a) for a in spec.get('addresses') or []}
     outcomes = []
     for machine in ordered(view.snapshot.machines):
-        listed_somewhere = machine.key in known_ids or bool(addresses_of(view, machine) & known_addresses) or normal(machine.name or '') in known_names
+        listed_somewhere = machine.key in known_ids or bool(addresses_of(view,
+                                                                         machine) & known_addresses) or normal(machine.name
+                                                                                                               or '') in known_names
         if listed_somewhere:
             outcomes.append(ok(machine.key, nodes=[machine.key]))
         elif machine.answered or _node_is_ready(view, machine):
@@ -199,7 +205,8 @@ def _node_is_ready(view, machine):
 
 
 def _missing(view, machine):
-    affiliate = [spec for other in view.snapshot.answering() for _item, spec in members(other, 'Affiliates') if spec.get('nodeId') == machine.key]
+    affiliate = [spec for other in view.snapshot.answering() for _item,
+                 spec in members(other, 'Affiliates') if spec.get('nodeId') == machine.key]
     nameless = [spec for spec in affiliate if not spec.get('nodename')]
     title = f'{machine.label} is a member in nobody\'s list'
     means = 'The machine is there, but discovery does not know it: it cannot reach the discovery service, or discovery is off on it.'
@@ -210,7 +217,8 @@ def _missing(view, machine):
         step = f'Find out why {machine.label} has no host name (DHCP, platform, machine configuration).'
         evidence.append(Evidence(f'affiliate {machine.key} without a node name', 'Affiliates', machine.label))
     if machine.answered and (view.in_progress(machine) or view.young(machine)):
-        return info(machine.key, title, 'It booted or is being changed just now and may not have come that far.', 'Look again in a few minutes.',
+        return info(machine.key, title, 'It booted or is being changed just now and may not have come that far.',
+                    'Look again in a few minutes.',
                     nodes=[machine.key], evidence=evidence)
     return error(machine.key, title, means, step, nodes=[machine.key], evidence=evidence,
                  explained_by=(f'discovery_unreachable:{machine.key}', f'discovery_off:{machine.key}'))
@@ -238,8 +246,10 @@ def _expected_but_missing(view, known):
         named = [m for m in view.snapshot.machines if normal(name) in addresses_of(view, m) | {normal(m.name or '')}]
         if any(machine.answered or _node_is_ready(view, machine) for machine in named):
             continue
-        outcomes.append(error(f'expected {name}', f'the expected node {name} is no member', 'It is among the expected nodes that were given, and no machine lists it: '
-                              'it is off for more than half an hour, was reset, cannot reach discovery, or bears another name.',
+        outcomes.append(error(f'expected {name}', f'the expected node {name} is no member', 'It is among the expected nodes that were '
+                                                                                            'given, and no machine lists it: it is off for '
+                                                                                            'more than half an hour, was reset, cannot '
+                                                                                            'reach discovery, or bears another name.',
                               f'See whether {name} is up, and correct the list of expected nodes if it is out of date.',
                               evidence=[Evidence(f'members: {listed(sorted(known), 20)}', 'Members')]))
     return outcomes
@@ -264,10 +274,12 @@ def service_unreachable(view, machine):
     title = f'{machine.label} does not get through to {endpoint}: {why}'
     evidence = [Evidence(line, 'log controller-runtime', machine.label, at.isoformat().replace('+00:00', 'Z'))]
     if view.in_progress(machine) or view.young(machine):
-        return info(machine.key, title, f'Last seen {span(age)} ago, while the machine booted or was changed; at boot that is normal.', 'Look again in a few minutes.',
+        return info(machine.key, title, f'Last seen {span(age)} ago, while the machine booted or was changed; at boot that is normal.',
+                    'Look again in a few minutes.',
                     nodes=[machine.key], evidence=evidence)
-    return warning(machine.key, title, f'{means} What is known of the members still serves; new, changed and removed machines are not seen.', step,
-                   nodes=[machine.key], evidence=evidence, asserts=(f'discovery_unreachable:{machine.key}',))
+    means = f'{means} What is known of the members still serves; new, changed and removed machines are not seen.'
+    return warning(machine.key, title, means, step, nodes=[machine.key], evidence=evidence,
+                   asserts=(f'discovery_unreachable:{machine.key}',))
 
 
 def _last_trouble(text):
@@ -296,7 +308,8 @@ def _cause(text):
     """(in short, what it means, next step), by the text of the error."""
     if 'decryption failure' in text:
         return ('its data cannot be decrypted', 'Members of the same cluster id have another cluster.secret.',
-                'Compare cluster.id and cluster.secret of the machine configurations: they must be the same on all nodes, and used by no other cluster.')
+                'Compare cluster.id and cluster.secret of the machine configurations: they must be the same on all nodes, and used by no '
+                'other cluster.')
     if re.search(r'lookup |no such host|server misbehaving', text):
         return 'its name does not resolve', 'Name resolution does not work on the node.', 'Repair the name servers of the node.'
     if re.search(r'x509|handshake failed|unknown authority', text):
@@ -316,8 +329,8 @@ def registry(view):
         elif machine.resource('DiscoveryConfigs', 'cluster') is not None:
             outcomes.append(_registries(machine, machine.resource('DiscoveryConfigs', 'cluster')))
     if unread:
-        outcomes.append(unknown('cluster', f'which discovery registries are configured on {listed(m.label for m in unread)}: DiscoveryConfigs, '
-                                f'{unread[0].datum("DiscoveryConfigs").why()}', nodes=[m.key for m in unread]))
+        outcomes.append(unknown('cluster', f'which discovery registries are configured on {listed(m.label for m in unread)}: '
+                                           f'DiscoveryConfigs, {unread[0].datum("DiscoveryConfigs").why()}', nodes=[m.key for m in unread]))
     return outcomes or unknown('cluster', 'which discovery registries are configured: no machine answered', explained_by=('not_judged',))
 
 
@@ -329,12 +342,15 @@ def _registries(machine, spec):
     evidence = [seen(machine, 'DiscoveryConfigs', f'registries: {listed(on) or "none"}; endpoint: {where}')]
     if on == ['kubernetes']:
         return warning(machine.key, f'{machine.label} discovers members through Kubernetes alone',
-                       'The Kubernetes registry is deprecated and does not work with Kubernetes 1.32 and later, where a node may not read the other Nodes.',
-                       'Enable the service registry (cluster.discovery.registries.service.disabled: false) on all nodes.', nodes=[machine.key], evidence=evidence,
+                       'The Kubernetes registry is deprecated and does not work with Kubernetes 1.32 and later, where a node may not read '
+                       'the other Nodes.',
+                       'Enable the service registry (cluster.discovery.registries.service.disabled: false) on all nodes.',
+                       nodes=[machine.key], evidence=evidence,
                        asserts=(f'discovery_unreachable:{machine.key}',))
     if on:
         return ok(machine.key, nodes=[machine.key])
-    return info(machine.key, f'all discovery registries are disabled in the configuration of {machine.label}', 'Without a registry it sees no members.', _FIX,
+    return info(machine.key, f'all discovery registries are disabled in the configuration of {machine.label}',
+                'Without a registry it sees no members.', _FIX,
                 nodes=[machine.key], evidence=evidence)
 
 
@@ -343,11 +359,13 @@ CHECKS = (
     Check('discovery.members_differ', SECTION, 'every machine sees the same members', members_differ,
           reads=('Members', 'NodeIPConfigs', 'MachineStatuses'), catalogue='DSC-1',
           thresholds={SETTLING_SECONDS: Threshold(60, 's', 'how long a changed member may take to be the same in all lists')}),
-    Check('discovery.member_missing', SECTION, 'every machine is a member', member_missing, reads=('Members', 'Affiliates', 'MachineStatuses'),
+    Check('discovery.member_missing', SECTION, 'every machine is a member', member_missing,
+          reads=('Members', 'Affiliates', 'MachineStatuses'),
           cluster_reads=('nodes',), catalogue='DSC-2'),
-    Check('discovery.service_unreachable', SECTION, 'the discovery service is reached', service_unreachable, each=ALL, reads=('MachineStatuses',),
+    Check('discovery.service_unreachable', SECTION, 'the discovery service is reached', service_unreachable, each=ALL,
+          reads=('MachineStatuses',),
           logs=('controller-runtime',), catalogue='DSC-2', sharpens=True,
-          thresholds={LOG_SECONDS: Threshold(300, 's', 'how long ago the last failure of the discovery client may be to count as present')}),
+          thresholds={LOG_SECONDS: Threshold(300, 's', 'how long ago the last failure of the discovery client may be to count')}),
     Check('discovery.registry', SECTION, 'a discovery registry is enabled', registry, reads=('DiscoveryConfigs',), role='os:admin',
           catalogue='DSC-2', sharpens=True),
 )

@@ -13,8 +13,8 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge.check import 
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
 
 SECTION = 'discovery.removed'
-_STEP = ('If the machine was destroyed, nothing needs to be done: discovery forgets it 30 minutes after it last reported. Next time reset it first (talosctl reset), '
-         'which takes it out at once. If it should be there, look at its console.')
+_STEP = ('If the machine was destroyed, nothing needs to be done: discovery forgets it 30 minutes after it last reported. Next time reset '
+         'it first (talosctl reset), which takes it out at once. If it should be there, look at its console.')
 
 
 def removed_member(view):
@@ -42,8 +42,8 @@ def removed_member(view):
         elif kubernetes_nodes(view) is None and 'etcd' not in machine.known_from:
             silent.append(machine)
     if silent:
-        outcomes.append(unknown('cluster', f'whether {listed(m.label for m in silent)} was removed or is down: the Kubernetes Nodes were not read '
-                                f'({_why_no_nodes(view)})', nodes=[m.key for m in silent],
+        outcomes.append(unknown('cluster', f'whether {listed(m.label for m in silent)} was removed or is down: the Kubernetes Nodes were '
+                                           f'not read ({_why_no_nodes(view)})', nodes=[m.key for m in silent],
                                 explained_by=tuple(f'unreachable:{m.key}' for m in silent)))
     unread = [f'{m.label}: Members, {m.datum("Members").why()}' for m in ordered(answering) if not m.datum('Members').ok]
     if unread:
@@ -66,18 +66,22 @@ def _entries(view, machine):
 def _removed(view, machine, entries):
     since = max(filter(None, (parse_time(item.get('updated') or item.get('created')) for _observer, item in entries)), default=None)
     age = (view.now - since).total_seconds() if since else None
-    evidence = [seen(observer, 'Members', f'{machine.label} is listed, entry last changed {item.get("updated") or item.get("created")}') for observer, item in entries]
+    evidence = [seen(observer, 'Members', f'{machine.label} is listed, entry last changed {item.get("updated") or item.get("created")}')
+                for observer, item in entries]
     if machine.unreachable:
         evidence.insert(0, Evidence(machine.unreachable.get('text') or '', 'Talos API', machine.label, machine.unreachable.get('at')))
     title = f'{machine.label} is listed as a member, but does not answer, and neither Kubernetes nor etcd knows it'
     if age is not None and age > FORGOTTEN_SECONDS:
-        return warning(machine.key, title, f'Its entry has stood unchanged for {span(age)}, longer than discovery remembers a silent machine. It was seen once, so it cannot be told '
-                       'whether the machine stopped within the last half hour or still reports itself: a machine of a destroyed cluster with the same secrets does, and '
-                       'so does one whose API is blocked and that never became a Node.',
-                       f'Look again in 35 minutes: an entry that is still there then belongs to a machine that runs. {_STEP}', nodes=[machine.key], evidence=evidence,
+        return warning(machine.key, title, f'Its entry has stood unchanged for {span(age)}, longer than discovery remembers a silent '
+                                           'machine. It was seen once, so it cannot be told whether the machine stopped within the last '
+                                           'half hour or still reports itself: a machine of a destroyed cluster with the same secrets '
+                                           'does, and so does one whose API is blocked and that never became a Node.',
+                       f'Look again in 35 minutes: an entry that is still there then belongs to a machine that runs. {_STEP}',
+                       nodes=[machine.key], evidence=evidence,
                        asserts=(f'unreachable:{machine.key}',))
     when = f'It changed {span(age)} ago' if age is not None else 'When it changed is not known'
-    return info(machine.key, title, f'{when}. Either the machine was destroyed without a reset, and discovery forgets it 30 minutes after it last reported, or it is just joining.',
+    return info(machine.key, title, f'{when}. Either the machine was destroyed without a reset, and discovery forgets it 30 minutes after '
+                                    'it last reported, or it is just joining.',
                 _STEP, nodes=[machine.key], evidence=evidence)
 
 
@@ -95,14 +99,17 @@ def stale_affiliate(view):
             if spec.get('nodeId') not in known and not spec.get('nodename'):
                 found.setdefault(spec.get('nodeId') or item.get('id'), []).append((machine, spec))
     return [info(f'affiliate {node_id}', f'affiliate {node_id} has no name, and no machine answers for it',
-                 'A machine that reported itself before it had a name, or whose installation is gone. Discovery forgets it 30 minutes after it last reported.',
+                 'A machine that reported itself before it had a name, or whose installation is gone. Discovery forgets it 30 minutes '
+                 'after it last reported.',
                  'Look again in half an hour; if it is still there, a machine without a host name is running.',
-                 evidence=[seen(m, 'Affiliates', f'addresses {listed(spec.get("addresses") or []) or "none"}, host name {spec.get("hostname") or "none"}') for m, spec in where])
+                 evidence=[seen(m, 'Affiliates', f'addresses {listed(spec.get("addresses") or []) or "none"}, host name '
+                                                 f'{spec.get("hostname") or "none"}') for m, spec in where])
             for node_id, where in sorted(found.items(), key=str)] or ok('cluster')
 
 
 CHECKS = (
-    Check('discovery.removed_member', SECTION, 'no member is listed whose machine is gone', removed_member, reads=('Members', 'Affiliates', 'Identities'),
+    Check('discovery.removed_member', SECTION, 'no member is listed whose machine is gone', removed_member,
+          reads=('Members', 'Affiliates', 'Identities'),
           cluster_reads=('nodes',), catalogue='DSC-4'),
     Check('discovery.stale_affiliate', SECTION, 'no affiliate is left over', stale_affiliate, reads=('Affiliates',), catalogue='DSC-4'),
 )

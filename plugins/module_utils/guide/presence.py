@@ -29,6 +29,8 @@ NETWORK_FAULTS = {
     'other': 'the connection failed',
 }
 
+_NOT_TRIED = ('no_endpoint', 'no_forwarding', 'not_asked')
+
 _FAULT_BY_TEXT = (
     ('refused', re.compile(r'connection refused', re.IGNORECASE)),
     ('no_route', re.compile(r'no route to host|network is unreachable|host is unreachable', re.IGNORECASE)),
@@ -48,10 +50,24 @@ def fault(failure):
     What an endpoint says of a node that it could not reach is told apart by its text (talos-api 3.3).
     """
     kind = (failure or {}).get('kind') or 'other'
-    if kind not in ('node_unreachable', 'other'):
+    if kind not in ('node_unreachable', 'other', 'failed'):
         return kind
     text = (failure or {}).get('text') or ''
     return next((name for name, pattern in _FAULT_BY_TEXT if pattern.search(text)), 'other')
+
+
+def failure_of(view, machine):
+    """{kind, text, via, at} of a machine that did not answer; None when it was never tried.
+
+    Where no endpoint could forward, the machine behind an endpoint failed as its endpoint did.
+    """
+    said = machine.unreachable
+    if said and said.get('kind') not in _NOT_TRIED and machine.address:
+        return said
+    for endpoint in view.snapshot.endpoints:
+        if endpoint.machine == machine.key and endpoint.error:
+            return {**endpoint.error, 'via': None, 'at': None}
+    return None
 
 
 def is_network_fault(failure):
@@ -88,11 +104,16 @@ def dial_address(view, machine):
     return next((normal(a) for a in (machine.address, *machine.addresses) if a and normal(a) not in vips), None)
 
 
+def belongs(machine):
+    """Whether more than a talosconfig speaks for it: it answered, or discovery, etcd or Kubernetes names it."""
+    return machine.answered or bool({'discovery', 'etcd', 'kubernetes'} & set(machine.known_from))
+
+
 def machine_at(view, address):
-    """The machine that has this address, virtual ones not counted, else None."""
+    """The machine of the cluster that has this address, virtual ones not counted, else None."""
     wanted = normal(address)
     for machine in view.snapshot.machines:
-        if wanted in addresses_of(view, machine):
+        if belongs(machine) and wanted in addresses_of(view, machine):
             return machine
     return None
 
@@ -151,8 +172,8 @@ def node_ready(node):
 # -- is it there? -----------------------------------------------------------------------------------------------
 
 def expected(view, machine):
-    """Whether the user named it: in the expected nodes or in the options."""
-    if 'options' in machine.known_from:
+    """Whether the user named it as a node: in the expected nodes or in the options."""
+    if 'options' in machine.known_from and machine.key not in {endpoint.machine for endpoint in view.snapshot.endpoints}:
         return True
     wanted = {normal(name) for name in view.settings.expected_nodes}
     return bool(wanted & (addresses_of(view, machine) | {normal(machine.name or '')}))

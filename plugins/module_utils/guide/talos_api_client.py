@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import REFUSED
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import (
-    GONE, NETWORK_FAULTS, fault, is_network_fault, listed, machine_at, ordered, presence, span,
+    GONE, NETWORK_FAULTS, belongs, failure_of, fault, is_network_fault, listed, machine_at, ordered, presence, span,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
     Check, Evidence, Threshold, critical, error, info, ok, unknown, warning,
@@ -23,8 +23,10 @@ TALOS_ISSUER = 'talos'
 
 ADMIN, OPERATOR, READER, ETCD_BACKUP = 'os:admin', 'os:operator', 'os:reader', 'os:etcd:backup'
 _READING = (ADMIN, OPERATOR, READER)
-_NEW = ('Issue a new one with an administrator\'s talosconfig (talosctl config new), or from the secrets bundle of the cluster '
-        '(talosctl gen config --with-secrets); keep endpoints and nodes of the old context.')
+_NEW = ('Issue a new one with an administrator\'s talosconfig (talosctl config new), or from the secrets bundle of the cluster (talosctl '
+        'gen config --with-secrets); keep endpoints and nodes of the old context.')
+# Kinds of problems of the talosconfig that have a check of their own.
+_JUDGED_ELSEWHERE = ('expired', 'not_yet_valid', 'foreign_ca', 'extended_key_usage', 'no_endpoints')
 _CLIENT_AUTH = {'clientauth', '1.3.6.1.5.5.7.3.2'}
 
 
@@ -35,21 +37,24 @@ def client_certificate_dates(view):
     not_before, not_after = parse_time(certificate.get('not_before')), parse_time(certificate.get('not_after'))
     if not_before is None or not_after is None:
         return _no_certificate('how long the client certificate is valid')
-    evidence = [_evidence(view, f'client certificate {certificate.get("subject")}: valid from {certificate["not_before"]} to {certificate["not_after"]}')]
+    evidence = [_evidence(view, f'client certificate {certificate.get("subject")}: valid from {certificate["not_before"]} to '
+                                f'{certificate["not_after"]}')]
     left = (not_after - view.now).total_seconds()
     if left < 0:
         return critical('client certificate', f'the client certificate expired {span(left)} ago, on {certificate["not_after"]}',
                         'No Talos machine accepts it any more. The cluster itself is not affected, only the way to its API.',
-                        f'{_NEW} If the clock of this control node is wrong, set it first.', evidence=evidence, asserts=('client_certificate',))
+                        f'{_NEW} If the clock of this control node is wrong, set it first.', evidence=evidence,
+                        asserts=('client_certificate',))
     if (not_before - view.now).total_seconds() > 0:
         return critical('client certificate', f'the client certificate is not valid before {certificate["not_before"]}',
-                        f'Seen from this control node, whose clock says {view.snapshot.finished_at or view.snapshot.taken_at}, that is in the future. '
-                        'Either this clock is behind, or that of the machine which issued the certificate was ahead.',
+                        f'Seen from this control node, whose clock says {view.snapshot.finished_at or view.snapshot.taken_at}, that is in '
+                        'the future. Either this clock is behind, or that of the machine which issued the certificate was ahead.',
                         'Compare the clock of this control node with a time server before touching any certificate.',
                         evidence=evidence, asserts=('client_certificate',))
     if left < view.threshold(CERTIFICATE_DAYS) * 86400:
         return warning('client certificate', f'the client certificate expires in {span(left)}, on {certificate["not_after"]}',
-                       'After that no Talos machine accepts it, and a new one can only be issued with another valid certificate or with the secrets bundle.',
+                       'After that no Talos machine accepts it, and a new one can only be issued with another valid certificate or with '
+                       'the secrets bundle.',
                        f'{_NEW} While this one is still valid that is easy.', evidence=evidence)
     return ok('client certificate')
 
@@ -76,9 +81,10 @@ def client_certificate_unusable(view):
     if ca.get('signed_client') is False:
         outcomes.append(_graded(view)(
             'client certificate issuer', f'the client certificate was not issued by the CA of the same context ({ca.get("subject")})',
-            'On a plain cluster one CA signs the machines\' certificates and the clients\'. Parts of two talosconfigs were mixed, or the CA was rotated '
-            'since.', f'Take the talosconfig of this cluster whole. {_NEW}',
-            evidence=[_evidence(view, f'client certificate issued by {certificate.get("issuer")}, CA {ca.get("subject")} sha256 {ca.get("sha256")}')],
+            'On a plain cluster one CA signs the machines\' certificates and the clients\'. Parts of two talosconfigs were mixed, or the '
+            'CA was rotated since.', f'Take the talosconfig of this cluster whole. {_NEW}',
+            evidence=[_evidence(view, f'client certificate issued by {certificate.get("issuer")}, CA {ca.get("subject")} sha256 '
+                                      f'{ca.get("sha256")}')],
             asserts=('client_certificate',)))
     return outcomes or ok('client certificate')
 
@@ -98,14 +104,25 @@ def _no_certificate(what):
 
 
 def talosconfig_problem(view):
-    """What else was noticed while the talosconfig was read; dates have a check of their own."""
+    """What else was noticed while the talosconfig was read (api/talosconfig.py: facts)."""
     client = view.snapshot.client
     if not client:
         return unknown('talosconfig', 'the talosconfig in use is not in the snapshot')
-    problems = [p for p in client.get('problems') or [] if p.get('kind') not in ('expired', 'not_yet_valid')]
-    return [warning(f'talosconfig {problem.get("kind")}', problem.get('text') or str(problem.get('kind')),
-                    'The talosconfig in use is not as talosctl writes it.', f'Correct {client.get("source")}, context {client.get("context")}.',
-                    evidence=[_evidence(view, problem.get('text') or '')]) for problem in problems] or ok('talosconfig')
+    outcomes = []
+    for problem in client.get('problems') or []:
+        kind, text = problem.get('kind'), problem.get('text') or ''
+        if kind in _JUDGED_ELSEWHERE:
+            continue
+        if kind == 'no_client_certificate':
+            outcomes.append(error(f'talosconfig {kind}', text, 'Talos knows a client by its certificate alone; without one every machine '
+                                                               'refuses the handshake.', _NEW,
+                                  evidence=[_evidence(view, text)], asserts=('client_certificate',)))
+        else:
+            outcomes.append(warning(f'talosconfig {kind}', text, 'What is used may not be what was meant.',
+                                    f'Correct it, or name the talosconfig that is meant; in use is {client.get("source")}, context '
+                                    f'{client.get("context")}.',
+                                    evidence=[_evidence(view, text)]))
+    return outcomes or ok('talosconfig')
 
 
 def other_talosconfig(view):
@@ -115,8 +132,8 @@ def other_talosconfig(view):
         return unknown('talosconfig', 'the talosconfig in use is not in the snapshot')
     if not client.get('local_file'):
         return ok('talosconfig')
-    means = ('talosctl gen config writes talosconfig into the current directory, while the default location is used unless the path is given. '
-             'Which of the two belongs to this cluster cannot be told from here.')
+    means = ('talosctl gen config writes talosconfig into the current directory, while the default location is used unless the path is '
+             'given. Which of the two belongs to this cluster cannot be told from here.')
     step = f'If {client["local_file"]} is the one of this cluster, pass it (talosconfig option, TALOSCONFIG).'
     evidence = [_evidence(view, f'in use: {client.get("source")}; also there: {client["local_file"]}')]
     title = f'{client["local_file"]} exists, but {client.get("source")} is used'
@@ -138,18 +155,22 @@ def role_insufficient(view):
     evidence = [_evidence(view, f'organization of the client certificate: {listed(roles) or "none"}')]
     said = listed(roles)
     if not any(role.startswith('os:') for role in roles):
-        return error('role', 'the client certificate carries no Talos role', f'Talos reads the role from the certificate\'s organization, and finds '
-                     f'{said or "none"} there: every call is refused.{lost}', _NEW, evidence=evidence, asserts=('role',))
+        return error('role', 'the client certificate carries no Talos role', 'Talos reads the role from the certificate\'s organization, '
+                                                                             f'and finds {said or "none"} there: every call is '
+                                                                             f'refused.{lost}', _NEW, evidence=evidence, asserts=('role',))
     if ADMIN in roles:
         return ok('role')
     if not set(roles) & set(_READING):
         means = 'This role serves another purpose than reading a cluster\'s state; nearly every check stays unknown.'
         if ETCD_BACKUP in roles:
-            means = 'os:etcd:backup may read etcd\'s members, status and alarms and take a snapshot, and nothing else; nearly every check stays unknown.'
+            means = ('os:etcd:backup may read etcd\'s members, status and alarms and take a snapshot, and nothing else; nearly every check '
+                     'stays unknown.')
         return warning('role', f'the role {said} is too low for a diagnosis', f'{means}{lost}',
-                       'Use a talosconfig with the role os:reader (talosctl config new --roles os:reader).', evidence=evidence, asserts=('role',))
+                       'Use a talosconfig with the role os:reader (talosctl config new --roles os:reader).', evidence=evidence,
+                       asserts=('role',))
     return info('role', f'the client has the role {said}: what only os:admin may read is left out',
-                f'All that a reader may see was judged.{lost} Without a kubeconfig the Kubernetes data are missing too, because only os:admin is given one.',
+                f'All that a reader may see was judged.{lost} Without a kubeconfig the Kubernetes data are missing too, because only '
+                'os:admin is given one.',
                 'Use os:admin, or pass a kubeconfig, where the left-out parts matter.', evidence=evidence)
 
 
@@ -171,8 +192,9 @@ class _Trouble:
         found = [Evidence(self.text, 'TLS', self.label, self.at)]
         if self.certificate:
             c = self.certificate
-            found.append(Evidence(f'served: subject {c.get("subject")}, issuer {c.get("issuer")}, valid {c.get("not_before")} to {c.get("not_after")}, '
-                                  f'names {listed((c.get("dns") or []) + (c.get("ips") or [])) or "none"}, sha256 {c.get("sha256")}', 'TLS', self.label))
+            found.append(Evidence(f'served: subject {c.get("subject")}, issuer {c.get("issuer")}, valid {c.get("not_before")} to '
+                                  f'{c.get("not_after")}, names {listed((c.get("dns") or []) + (c.get("ips") or [])) or "none"}, sha256 '
+                                  f'{c.get("sha256")}', 'TLS', self.label))
         return found
 
     def asserts(self):
@@ -190,7 +212,7 @@ def troubles(view):
     for endpoint in view.snapshot.endpoints:
         if endpoint.connected or not endpoint.error or is_network_fault(endpoint.error):
             continue
-        machine = view.snapshot.machine(endpoint.machine) if endpoint.machine else machine_at(view, endpoint.host)
+        machine = (view.snapshot.machine(endpoint.machine) if endpoint.machine else None) or machine_at(view, endpoint.host)
         if machine is not None and machine.answered:
             machine = None
         if machine is not None:
@@ -198,18 +220,21 @@ def troubles(view):
         found.append(_Trouble(endpoint.text, endpoint.text, fault(endpoint.error), endpoint.error.get('text') or '', None,
                               endpoint.certificate or {}, [machine.key] if machine else []))
     for machine in ordered(view.snapshot.machines):
-        if machine.answered or machine.key in covered or not machine.unreachable or is_network_fault(machine.unreachable):
+        failure = failure_of(view, machine)
+        if machine.answered or machine.key in covered or failure is None or is_network_fault(failure):
             continue
         if presence(view, machine) != GONE:
-            found.append(_Trouble(machine.key, machine.label, fault(machine.unreachable), machine.unreachable.get('text') or '',
-                                  machine.unreachable.get('at'), machine.value('certificate') or {}, [machine.key]))
+            found.append(_Trouble(machine.key, machine.label, fault(failure), failure.get('text') or '', failure.get('at'),
+                                  machine.value('certificate') or {}, [machine.key]))
     return found
 
 
 def terminates_tls(view, trouble):
     """Whether a foreign issuer was served under an address that is no machine's: a balancer that ends TLS itself."""
-    issuer = trouble.certificate.get('issuer_organization') or []
-    return bool(trouble.certificate) and TALOS_ISSUER not in issuer and not trouble.nodes and not trouble.in_maintenance
+    served, ca = trouble.certificate, view.snapshot.client.get('ca') or {}
+    if not served or trouble.in_maintenance or any(belongs(view.snapshot.machine(key)) for key in trouble.nodes):
+        return False
+    return served.get('issuer_organization') != TALOS_ISSUER and served.get('issuer') != ca.get('subject')
 
 
 def unknown_authority(view):
@@ -221,10 +246,10 @@ def unknown_authority(view):
         if trouble.in_maintenance:
             outcomes.append(error(
                 trouble.subject, f'{trouble.label} is in maintenance mode',
-                'It runs Talos without a machine configuration: it waits to be configured, or it was reset. Its API then serves a certificate of its own '
-                'making, which looks like a foreign cluster\'s.',
-                'If the machine should belong to this cluster, apply its configuration; if not, take it out of the lists. Asked with --insecure it tells its '
-                'stage.', nodes=trouble.nodes, evidence=trouble.evidence(), asserts=trouble.asserts()))
+                'It runs Talos without a machine configuration: it waits to be configured, or it was reset. Its API then serves a '
+                'certificate of its own making, which looks like a foreign cluster\'s.',
+                'If the machine should belong to this cluster, apply its configuration; if not, take it out of the lists. Asked with '
+                '--insecure it tells its stage.', nodes=trouble.nodes, evidence=trouble.evidence(), asserts=trouble.asserts()))
             continue
         ca = view.snapshot.client.get('ca') or {}
         step = 'Point to the talosconfig of this cluster (talosconfig option, TALOSCONFIG, context).'
@@ -234,8 +259,9 @@ def unknown_authority(view):
             f'it served a certificate issued by {trouble.certificate.get("issuer")}'
         outcomes.append(error(
             trouble.subject, f'{trouble.label} is not certified by the CA of context {view.snapshot.client.get("context")}',
-            f'The CA in {view.snapshot.client.get("source")} (sha256 {ca.get("sha256")}) did not sign what was served; {served}. Either this talosconfig belongs '
-            'to another cluster, or the cluster\'s CA was rotated, or the machine is in maintenance mode, which cannot always be told apart.',
+            f'The CA in {view.snapshot.client.get("source")} (sha256 {ca.get("sha256")}) did not sign what was served; {served}. Either '
+            'this talosconfig belongs to another cluster, or the cluster\'s CA was rotated, or the machine is in maintenance mode, which '
+            'cannot always be told apart.',
             step, nodes=trouble.nodes, evidence=trouble.evidence(), asserts=trouble.asserts()))
     return outcomes or _nothing_wrong(view, 'whether the CA of the context is that of the cluster')
 
@@ -244,9 +270,10 @@ def client_refused(view):
     """The server ended the handshake because of our certificate; the alert is lost about every second time (talos-api 2)."""
     outcomes = [error(
         trouble.subject, f'{trouble.label} refused the client certificate',
-        'The machine was verified, but does not accept this client: its certificate is expired, comes from another CA, has a wrong key usage, or the clock of '
-        'the machine is far off. The reason is often lost on the way and then shows as a broken pipe.',
-        f'Check dates and issuer of the client certificate, then the clock of the machine. {_NEW}', nodes=trouble.nodes, evidence=trouble.evidence(),
+        'The machine was verified, but does not accept this client: its certificate is expired, comes from another CA, has a wrong key '
+        'usage, or the clock of the machine is far off. The reason is often lost on the way and then shows as a broken pipe.',
+        f'Check dates and issuer of the client certificate, then the clock of the machine. {_NEW}', nodes=trouble.nodes,
+        evidence=trouble.evidence(),
         asserts=trouble.asserts(), explained_by=('client_certificate',)) for trouble in troubles(view) if trouble.kind == 'client_refused']
     return outcomes or _nothing_wrong(view, 'whether the client certificate is accepted')
 
@@ -260,10 +287,10 @@ def server_certificate_dates(view):
         dates = f' (valid {trouble.certificate["not_before"]} to {trouble.certificate["not_after"]})' if trouble.certificate else ''
         outcomes.append(error(
             trouble.subject, f'the API certificate of {trouble.label} is expired or not yet valid{dates}',
-            'A machine issues it for 24 hours by its own clock, without waiting for the time to be in sync, and renews it every 12 hours. So either its clock '
-            'is wrong, or that of whoever verified it.',
-            f'Compare the clocks of {trouble.label}, of the control plane nodes and of this control node, and repair time synchronisation first; the '
-            'certificate follows by itself.', nodes=trouble.nodes, evidence=trouble.evidence(), asserts=trouble.asserts()))
+            'A machine issues it for 24 hours by its own clock, without waiting for the time to be in sync, and renews it every 12 hours. '
+            'So either its clock is wrong, or that of whoever verified it.',
+            f'Compare the clocks of {trouble.label}, of the control plane nodes and of this control node, and repair time synchronisation '
+            'first; the certificate follows by itself.', nodes=trouble.nodes, evidence=trouble.evidence(), asserts=trouble.asserts()))
     return outcomes or _nothing_wrong(view, 'the dates of the served certificates')
 
 
@@ -286,14 +313,17 @@ def nothing_reached(view):
     if connected:
         title = f'no control plane node could be read, although {listed(connected)} answered'
     elif endpoints:
-        title = f'none of the {len(endpoints)} endpoints could be used' if len(endpoints) > 1 else f'the only endpoint, {endpoints[0].text}, could not be used'
+        one = f'the only endpoint, {endpoints[0].text}, could not be used'
+        title = f'none of the {len(endpoints)} endpoints could be used' if len(endpoints) > 1 else one
     else:
         title = 'the context names no endpoint'
     context = f'context {client.get("context")} of {client.get("source")}'
     return critical(
         'cluster', title,
-        f'Nothing of the cluster could be judged. Tried with {context}: {"; ".join(tried) or "nothing, because there is no endpoint to try"}.',
-        _what_next(view), evidence=[Evidence((endpoint.error or {}).get('text') or _came_back(endpoint), 'TLS', endpoint.text) for endpoint in endpoints],
+        f'Nothing of the cluster could be judged. Tried with {context}: '
+        f'{"; ".join(tried) or "nothing, because there is no endpoint to try"}.',
+        _what_next(view), evidence=[Evidence((endpoint.error or {}).get('text') or _came_back(endpoint), 'TLS',
+                                             endpoint.text) for endpoint in endpoints],
         asserts=('not_judged',), explained_by=('client_certificate', 'role') + tuple(f'endpoint:{endpoint.text}' for endpoint in endpoints)
         + tuple(f'unreachable:{machine.key}' for machine in view.snapshot.machines if not machine.answered))
 
@@ -366,8 +396,10 @@ CHECKS = (
           catalogue='API-3'),
     Check('talos_api.unknown_authority', SECTION, 'the CA of the context is that of the cluster', unknown_authority, catalogue='API-3'),
     Check('talos_api.client_refused', SECTION, 'the client certificate is accepted', client_refused, catalogue='API-3'),
-    Check('talos_api.server_certificate_dates', SECTION, 'the served certificates are valid now', server_certificate_dates, catalogue='API-3, API-10'),
+    Check('talos_api.server_certificate_dates', SECTION, 'the served certificates are valid now', server_certificate_dates,
+          catalogue='API-3, API-10'),
     Check('talos_api.talosconfig_problem', SECTION, 'the talosconfig is sound', talosconfig_problem, catalogue='API-3'),
-    Check('talos_api.other_talosconfig', SECTION, 'no other talosconfig lies in the working directory', other_talosconfig, catalogue='API-3'),
+    Check('talos_api.other_talosconfig', SECTION, 'no other talosconfig lies in the working directory', other_talosconfig,
+          catalogue='API-3'),
     Check('talos_api.role_insufficient', SECTION, 'the role may read what the checks need', role_insufficient, catalogue='API-11'),
 )

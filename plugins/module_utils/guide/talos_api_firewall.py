@@ -7,7 +7,8 @@ from __future__ import annotations
 import re
 
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import (
-    NETWORK_FAULTS, PRESENT, fault, is_network_fault, listed, lists_in_discovery, machine_at, node_of, node_ready, ordered, presence, seen, span,
+    NETWORK_FAULTS, PRESENT, failure_of, fault, is_network_fault, listed, lists_in_discovery, machine_at, node_of, node_ready, ordered,
+    presence, seen, span,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
     ALL, CONTROL_PLANES, Check, Evidence, Threshold, error, info, ok, unknown, warning,
@@ -20,21 +21,24 @@ CERTIFICATE_SECONDS = 'talos_api_server_certificate_seconds'
 CSR_SECONDS = 'talos_api_certificate_request_seconds'
 
 _MEANS = {
-    'refused': 'The host is up, but its Talos API is not: it boots, its apid waits for a certificate, or the address is not the machine\'s any more.',
+    'refused': 'The host is up, but its Talos API is not: it boots, its apid waits for a certificate, or the address is not the machine\'s '
+               'any more.',
     'timeout': 'Packets to port 50000 are dropped on the way, or the machine is off.',
     'no_route': 'The machine is off, has another address, or its network is not routed from where the call came from.',
-    'deadline': 'A machine that is frozen, or whose packets are dropped after the connection was made, gives no error at all: only silence.',
+    'deadline': 'A machine that is frozen, or whose packets are dropped after it was connected, gives no error at all: only silence.',
     'resolve': 'Whoever dialled it does not know the name.',
     'proxy': 'The HTTP proxy between here and the cluster refused or lost the connection.',
 }
 _LOOK = 'Look at the console of {name}: is it on, at which stage is it, which address does it have?'
 _STEPS = {
     'refused': 'If it is not booting, look for the service apid and what it waits for.',
-    'deadline': 'If the console does not react either, power-cycle the machine; else look for a firewall that drops established connections.',
+    'deadline': 'If the console does not react either, power-cycle the machine; else look for a firewall that drops established '
+                'connections.',
     'resolve': 'Use addresses instead of names, or repair the name service.',
     'proxy': 'Check the proxy settings (proxy option, HTTPS_PROXY, NO_PROXY, proxy-url of the talosconfig).',
 }
 _OPEN = 'If it is up, let TCP port 50000 through: from clients to the control plane nodes, and from those to every node.'
+_BLOCKED = ('refused', 'no_route', 'timeout', 'reset')
 _CSR = re.compile(r'^(?P<at>\S+Z)?.*failed to sign API server CSR: (?P<why>.*)')
 _ANSI = re.compile(r'\x1b\[[0-9;]*m')
 _APID_CERTIFICATES_ONLY = re.compile(r'^Waiting for api certificates(?: to be ready)?$')
@@ -48,11 +52,12 @@ def machine_unreachable(view):
     for machine in ordered(view.snapshot.machines):
         if machine.answered:
             outcomes.append(ok(machine.key, nodes=[machine.key]))
-        elif machine.unreachable is None and presence(view, machine) == PRESENT:
-            outcomes.append(unknown(machine.key, f'{machine.label} was not asked', nodes=[machine.key],
-                                    next_step='Gather again with a longer deadline.', explained_by=('not_judged',)))
-        elif is_network_fault(machine.unreachable) and presence(view, machine) == PRESENT:
-            outcomes.append(_unreachable(view, machine))
+        elif presence(view, machine) != PRESENT:
+            continue
+        elif failure_of(view, machine) is None:
+            outcomes.append(_not_tried(machine))
+        elif is_network_fault(failure_of(view, machine)):
+            outcomes.append(_unreachable(view, machine, failure_of(view, machine)))
     if view.answering_control_planes:
         return outcomes
     for endpoint in view.snapshot.endpoints:
@@ -62,20 +67,28 @@ def machine_unreachable(view):
     return outcomes
 
 
-def _unreachable(view, machine):
-    kind = fault(machine.unreachable)
-    via = machine.unreachable.get('via')
+def _not_tried(machine):
+    if machine.unreachable is None:
+        return unknown(machine.key, f'{machine.label} was not asked', nodes=[machine.key], next_step='Gather again with a longer deadline.',
+                       explained_by=('not_judged',))
+    return unknown(machine.key, f'{machine.label} could not be tried: {machine.unreachable.get("text")}', nodes=[machine.key],
+                   explained_by=('not_judged', f'no_address:{machine.key}'))
+
+
+def _unreachable(view, machine, failure):
+    kind, via = fault(failure), failure.get('via')
     through = f' through {via}' if via else ''
     means = [_MEANS.get(kind, 'The Talos API of this machine cannot be used.')]
     steps = [_LOOK.format(name=machine.label), _STEPS.get(kind, ''), _OPEN if kind in ('timeout', 'no_route', 'refused') else '']
-    evidence = [Evidence(machine.unreachable.get('text') or '', 'Talos API', machine.label, machine.unreachable.get('at'))]
+    evidence = [Evidence(failure.get('text') or '', 'Talos API', machine.label, failure.get('at'))]
     if via and kind in ('refused', 'timeout', 'no_route'):
         means.append('An endpoint repeats its last dial error for up to 15 seconds, so the text may be a little old.')
     evidence += _what_others_say(view, machine)
     if kind == 'refused' and machine.type == WORKER and lists_in_discovery(view, machine):
-        means.append('A worker that is a member of discovery and refuses the connection may have no API certificate: it gets one from trustd, '
-                     'port 50001 of the control plane nodes.')
-        steps.append('Check TCP port 50001 from this worker to every control plane node, its clock, and that its machine.token is this cluster\'s.')
+        means.append('A worker that is a member of discovery and refuses the connection may have no API certificate: it gets one from '
+                     'trustd, port 50001 of the control plane nodes.')
+        steps.append('Check TCP port 50001 from this worker to every control plane node, its clock, and that its machine.token is this '
+                     'cluster\'s.')
         evidence += _trustd_evidence(view)
     return error(machine.key, f'{machine.label} is not reached on port 50000{through}: {NETWORK_FAULTS[kind]}', ' '.join(means),
                  ' '.join(step for step in steps if step), nodes=[machine.key], evidence=evidence, asserts=(f'unreachable:{machine.key}',))
@@ -120,7 +133,8 @@ def _endpoint_unreachable(endpoint):
     kind = fault(endpoint.error)
     return error(endpoint.text, f'endpoint {endpoint.text} is not reached on port {endpoint.port}: {NETWORK_FAULTS[kind]}',
                  _MEANS.get(kind, 'The Talos API cannot be used through this endpoint.'),
-                 ' '.join(s for s in (_STEPS.get(kind, ''), f'Let TCP port {endpoint.port} through from here to the control plane nodes.') if s),
+                 ' '.join(s for s in (_STEPS.get(kind, ''), f'Let TCP port {endpoint.port} through from here to the control plane nodes.')
+                          if s),
                  evidence=[Evidence(endpoint.error.get('text') or '', 'TLS', endpoint.text)], asserts=(f'endpoint:{endpoint.text}',))
 
 
@@ -135,7 +149,7 @@ def path_blocked(view):
     failed = {}
     for machine in ordered(read):
         for endpoint, result in sorted(machine.value('reach').items()):
-            if endpoint in alive and result != 'ok' and 'no request forwarding' not in str(result):
+            if endpoint in alive and result != 'ok' and fault({'kind': 'node_unreachable', 'text': str(result)}) in _BLOCKED:
                 failed.setdefault(endpoint, []).append((machine, str(result)))
     outcomes = []
     for endpoint, targets in failed.items():
@@ -143,8 +157,8 @@ def path_blocked(view):
         outcomes.append(warning(
             endpoint, f'{names} {"is" if len(targets) == 1 else "are"} not reached through {endpoint}, though through another endpoint',
             'The machines work; the path to them from this control plane node does not: a firewall or a route between the two.',
-            f'Compare routes and firewall rules of {endpoint} with those of the endpoint that works; TCP port 50000 must be open from every '
-            'control plane node to every node.',
+            f'Compare routes and firewall rules of {endpoint} with those of the endpoint that works; TCP port 50000 must be open from '
+            'every control plane node to every node.',
             nodes=[machine.key for machine, _text in targets],
             evidence=[seen(machine, 'reach', f'through {endpoint}: {text}') for machine, text in targets]))
     return outcomes or ok('cluster')
@@ -175,7 +189,8 @@ def apid_not_healthy(view, machine):
     means = 'apid is the Talos API of the machine. It answered this once, but it is not well.'
     step = f'Read the log of apid on {machine.label}, and what the service waits for.'
     if service is not None and _APID_CERTIFICATES_ONLY.match(_last_message(service)):
-        means = 'apid has everything but its certificate. On a worker trustd of a control plane node issues it; on a control plane node an address is missing.'
+        means = ('apid has everything but its certificate. On a worker trustd of a control plane node issues it; on a control plane node '
+                 'an address is missing.')
         step = f'Check TCP port {TRUSTD_PORT} from {machine.label} to the control plane nodes, its clock, and its machine.token.'
     return _unready(view, machine, f'apid is not healthy on {machine.label}: {_service_words("apid", service)}', means, step,
                     [seen(machine, 'ServiceList', _service_words('apid', service))])
@@ -196,8 +211,8 @@ def certificate_request_refused(view, machine):
         return ok(machine.key, nodes=[machine.key])
     return _unready(view, machine, f'{machine.label} gets no API certificate from trustd',
                     'While the old certificate lasts the machine still answers; then its Talos API goes away.',
-                    f'Check TCP port {TRUSTD_PORT} from {machine.label} to each control plane node (not to a load balancer), its clock, and that '
-                    'its machine.token and CA are those of this cluster.',
+                    f'Check TCP port {TRUSTD_PORT} from {machine.label} to each control plane node (not to a load balancer), its clock, '
+                    'and that its machine.token and CA are those of this cluster.',
                     [Evidence(last[1], 'log controller-runtime', machine.label, last[0])])
 
 
@@ -239,9 +254,12 @@ def certificate_expiring(view, machine):
         return ok(machine.key, nodes=[machine.key])
     when = f'expires in {span(left)}' if left >= 0 else f'expired {span(left)} ago'
     return warning(machine.key, f'the API certificate of {machine.label} {when}',
-                   'Talos renews this certificate every 12 hours. That it was not renewed points to a wrong clock or a controller that fails.',
-                   f'Compare the clock of {machine.label} with that of the others, and look in its controller-runtime log for secrets.APIController.',
-                   nodes=[machine.key], evidence=[seen(machine, 'certificate', f'valid from {facts.get("not_before")} to {facts.get("not_after")}')])
+                   'Talos renews this certificate every 12 hours. That it was not renewed points to a wrong clock or a controller that '
+                   'fails.',
+                   f'Compare the clock of {machine.label} with that of the others, and look in its controller-runtime log for '
+                   'secrets.APIController.',
+                   nodes=[machine.key], evidence=[seen(machine, 'certificate', f'valid from {facts.get("not_before")} to '
+                                                                               f'{facts.get("not_after")}')])
 
 
 CHECKS = (
@@ -258,5 +276,6 @@ CHECKS = (
           thresholds={CSR_SECONDS: Threshold(300, 's', 'how long ago the last refused certificate request may be to count as present')}),
     Check('talos_api.certificate_expiring', SECTION, 'the served certificate is renewed in time', certificate_expiring, each=CONTROL_PLANES,
           needs=('certificate',), catalogue='API-10', sharpens=True,
-          thresholds={CERTIFICATE_SECONDS: Threshold(6 * 3600, 's', 'least remaining life of the certificate that is served on port 50000')}),
+          thresholds={CERTIFICATE_SECONDS: Threshold(6 * 3600, 's',
+                                                     'least remaining life of the certificate that is served on port 50000')}),
 )

@@ -16,15 +16,17 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge.check import 
 SECTION = 'talos_api.subnet_conflict'
 
 # Links that a CNI or kube-proxy makes. Not by kind veth: eth0 of a machine in container mode is one (catalogue API-4).
-_CNI_LINK = re.compile(r'^(lo|cni\d*|flannel.*|cilium.*|lxc.*|veth.*|cali.*|vxlan\.calico|tunl\d+|kube-ipvs\d+|kube-bridge|nodelocaldns|antrea.*|genev.*|ovn.*|docker\d+)$')
+_CNI_LINK = re.compile(r'^(lo|cni\d*|flannel.*|cilium.*|lxc.*|veth.*|cali.*|vxlan\.calico|tunl\d+|kube-ipvs\d+|kube-bridge|nodelocaldns'
+                       r'|antrea.*|genev.*|ovn.*|docker\d+)$')
 _CNI_KINDS = ('bridge', 'vxlan', 'geneve', 'dummy', 'vrf')
 _LOOPBACK = ('127.0.0.1', '::1')
 _DEFAULTS = tuple(ipaddress.ip_network(network) for network in ('10.244.0.0/16', '10.96.0.0/12'))
 
-_MEANS = ('Talos leaves every address inside the pod and service networks out of what it uses for itself: certificates, the kubelet\'s node IP, etcd '
-          'and discovery. A host whose addresses all lie there has none left, and cannot be reached by address.')
-_STEP = ('Give pods or services a free range (cluster.network.podSubnets, cluster.network.serviceSubnets) on all nodes before the cluster is bootstrapped. '
-         'On a cluster that runs, networks cannot be exchanged in place: give the hosts other addresses, or build the cluster anew.')
+_MEANS = ('Talos leaves every address inside the pod and service networks out of what it uses for itself: certificates, the kubelet\'s '
+          'node IP, etcd and discovery. A host whose addresses all lie there has none left, and cannot be reached by address.')
+_STEP = ('Give pods or services a free range (cluster.network.podSubnets, cluster.network.serviceSubnets) on all nodes before the cluster '
+         'is bootstrapped. On a cluster that runs, networks cannot be exchanged in place: give the hosts other addresses, or build the '
+         'cluster anew.')
 
 
 def subnet_conflict(view, machine):
@@ -43,17 +45,19 @@ def subnet_conflict(view, machine):
     signs = _signs(machine)
     evidence += [text for _name, text in signs]
     if signs and inside:
-        return critical(machine.key, f'{machine.label}: the host address {listed(_bare(inside))} lies in a pod or service network, and no other is left', _MEANS,
+        return critical(machine.key, f'{machine.label}: the host address {listed(_bare(inside))} lies in a pod or service network, and no '
+                                     'other is left', _MEANS,
                         _STEP, nodes=[machine.key], evidence=evidence, asserts=(f'subnet_conflict:{machine.key}',))
     if inside:
         return warning(machine.key, f'{machine.label}: the host address {listed(_bare(inside))} lies in a pod or service network',
-                       f'Talos drops it without a word from certificates, node IP and etcd\'s addresses; {listed(_bare(a for a in hosts if a not in inside))} '
-                       'is still used. Whoever dials the dropped address is refused.',
+                       'Talos drops it without a word from certificates, node IP and etcd\'s addresses; '
+                       f'{listed(_bare(a for a in hosts if a not in inside))} is still used. Whoever dials the dropped address is refused.',
                        'Give that interface an address outside these networks, or move the networks before the cluster is bootstrapped.',
                        nodes=[machine.key], evidence=evidence)
     if signs:
         return info(machine.key, f'{machine.label} has no address of its own left, but its networks do not conflict',
-                    'Only addresses of the CNI remain on it, which raises the same signs as a conflict: the host lost its own address. The networks are fine.',
+                    'Only addresses of the CNI remain on it, which raises the same signs as a conflict: the host lost its own address. The '
+                    'networks are fine.',
                     f'Look at link, DHCP and routes of {machine.label}, not at the subnets.', nodes=[machine.key], evidence=evidence)
     return ok(machine.key, nodes=[machine.key])
 
@@ -69,7 +73,8 @@ def _signs(machine):
         found.append(('filtered', seen(machine, 'NodeAddresses', 'routed-no-k8s is empty')))
     certificate = machine.value('certificate')
     if certificate is not None and not _own_ips(certificate):
-        found.append(('certificate', seen(machine, 'certificate', f'the served certificate names no address of the host: {_names(certificate)}')))
+        found.append(('certificate', seen(machine, 'certificate', 'the served certificate names no address of the host: '
+                                                                  f'{_names(certificate)}')))
     return found
 
 
@@ -85,19 +90,23 @@ def certificate_without_address(view):
             guess = _conflict_with_default(trouble.label) or _conflict_with_default(host)
             outcomes.append(critical(
                 trouble.subject, f'the certificate of {trouble.label} names no address of the host',
-                f'{_MEANS} {guess}'.strip(), f'Compare the address of the host with the pod and service networks of its machine configuration. {_STEP}',
+                f'{_MEANS} {guess}'.strip(), 'Compare the address of the host with the pod and service networks of its machine '
+                                             f'configuration. {_STEP}',
                 nodes=trouble.nodes, evidence=trouble.evidence(), asserts=trouble.asserts()))
         elif trouble.nodes:
             outcomes.append(error(
                 trouble.subject, f'the certificate of {trouble.label} does not name {host}',
-                f'It names {names}. The address was taken over a short while ago, is translated on the way, or is one that Talos drops because it lies in a pod '
-                'or service network.', 'Compare the address with the addresses of the machine and with the pod and service networks; dial an address that the '
-                'certificate names.', nodes=trouble.nodes, evidence=trouble.evidence(), asserts=trouble.asserts()))
+                f'It names {names}. The address was taken over a short while ago, is translated on the way, or is one that Talos drops '
+                'because it lies in a pod or service network.', 'Compare the address with the addresses of the machine and with the pod '
+                                                                'and service networks; dial an address that the certificate names.',
+                                                                nodes=trouble.nodes, evidence=trouble.evidence(),
+                                                                asserts=trouble.asserts()))
     if outcomes:
         return outcomes
     if view.answering_control_planes:
         return ok('cluster')
-    return unknown('cluster', 'whether the certificates name the hosts\' addresses: no control plane node answered', explained_by=('not_judged',))
+    return unknown('cluster', 'whether the certificates name the hosts\' addresses: no control plane node answered',
+                   explained_by=('not_judged',))
 
 
 def member_without_address(view):
@@ -116,13 +125,15 @@ def member_without_address(view):
         subject_machine = view.snapshot.machine(node_id)
         evidence = [seen(machine, 'Members', f'{name}: addresses []') for machine in observers]
         if subject_machine is not None and (view.in_progress(subject_machine) or view.young(subject_machine)):
-            outcomes.append(info(node_id, f'{name} is a member without an address', 'It booted or is being changed just now and may have none yet.',
+            outcomes.append(info(node_id, f'{name} is a member without an address', 'It booted or is being changed just now and may have '
+                                                                                    'none yet.',
                                  'Look again in a few minutes.', nodes=nodes, evidence=evidence))
             continue
         outcomes.append(error(node_id, f'{name} is a member without an address',
-                              'It told discovery no address: all of its addresses lie in pod or service networks, or it has lost them. Others cannot reach it.',
+                              'It told discovery no address: all of its addresses lie in pod or service networks, or it has lost them. '
+                              'Others cannot reach it.',
                               'Compare its addresses with the pod and service networks.', nodes=nodes, evidence=evidence,
-                              explained_by=(f'subnet_conflict:{node_id}',)))
+                              asserts=(f'no_address:{node_id}',), explained_by=(f'subnet_conflict:{node_id}',)))
     return outcomes or ok('cluster')
 
 
@@ -188,10 +199,13 @@ def _conflict_with_default(host):
 
 CHECKS = (
     Check('talos_api.subnet_conflict', SECTION, 'no host address lies in a pod or service network', subnet_conflict, each=ALL,
-          needs=('NodeAddresses', 'NodeAddressFilters', 'AddressStatuses'), reads=('LinkStatuses', 'RouteStatuses', 'Diagnostics', 'certificate'),
+          needs=('NodeAddresses', 'NodeAddressFilters', 'AddressStatuses'),
+          reads=('LinkStatuses', 'RouteStatuses', 'Diagnostics', 'certificate'),
           catalogue='API-4'),
-    Check('talos_api.certificate_without_address', SECTION, 'the served certificates name the hosts\' addresses', certificate_without_address,
+    Check('talos_api.certificate_without_address', SECTION, 'the served certificates name the hosts\' addresses',
+          certificate_without_address,
           reads=('certificate',), catalogue='API-4'),
-    Check('talos_api.member_without_address', SECTION, 'every member has an address', member_without_address, reads=('Members', 'MachineStatuses'),
+    Check('talos_api.member_without_address', SECTION, 'every member has an address', member_without_address,
+          reads=('Members', 'MachineStatuses'),
           catalogue='API-4'),
 )
