@@ -1,0 +1,58 @@
+# Copyright (c) 2026, The talosops.talos maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""YAML as Talos writes it (gopkg.in/yaml.v3: four spaces, lists indented), for C(yaml_spec)."""
+
+from __future__ import annotations
+
+import re
+
+# What yaml.v3 quotes although it is a string: what it, or a YAML 1.1 reader, would take for something else.
+_OTHER_TYPE = re.compile(
+    r'^(|~|null|Null|NULL|true|True|TRUE|false|False|FALSE|[yYnN]|yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF'
+    r'|[-+]?(0b[01_]+|0x[0-9a-fA-F_]+|0o?[0-7_]+|[0-9][0-9_]*)|[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?'
+    r'|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?|<<|=|\d{4}-\d\d?-\d\d?([Tt ].*)?)$'
+)
+_NOT_PLAIN = re.compile(r'^[,\[\]{}#&*!|>\'"%@`]|^[-?:](\s|$)|: | #|:$|^\s|\s$')
+
+
+def dump(value):
+    """The document, with its final newline. Mappings keep their order."""
+    if isinstance(value, (dict, list)) and value:
+        return '\n'.join(_lines(value)) + '\n'
+    return _scalar(value) + '\n'
+
+
+def _lines(value):
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if isinstance(item, (dict, list)) and item:
+                yield f'{_scalar(key)}:'
+                yield from ('    ' + line for line in _lines(item))
+            else:
+                yield f'{_scalar(key)}: {_scalar(item)}'
+        return
+    for item in value:
+        if isinstance(item, (dict, list)) and item:
+            for number, line in enumerate(_lines(item)):
+                yield ('- ' if number == 0 else '  ') + line
+        else:
+            yield f'- {_scalar(item)}'
+
+
+def _scalar(value):
+    if value is None:
+        return 'null'
+    if isinstance(value, bool):
+        return 'true' if value else 'false'
+    if isinstance(value, (int, float)):
+        return str(value)
+    if isinstance(value, (dict, list)):
+        return '{}' if isinstance(value, dict) else '[]'
+    if _OTHER_TYPE.match(value):
+        return f'"{value}"'
+    if any(ord(character) < 0x20 for character in value):
+        escaped = value.replace('\\', '\\\\').replace('"', '\\"').replace('\n', '\\n').replace('\t', '\\t')
+        return f'"{escaped}"'
+    if _NOT_PLAIN.search(value):
+        return "'" + value.replace("'", "''") + "'"
+    return value

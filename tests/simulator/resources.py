@@ -1,0 +1,313 @@
+# Copyright (c) 2026, The talosops.talos maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The COSI resources of a machine, type by type (talos-api 6.1 to 6.8), with the ids, owners and keys that were recorded."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+
+from tests.simulator import resource_types, services
+from tests.simulator.links import addresses, links, routes
+from tests.simulator.resource import Resource
+
+_API_PORT = 6443
+_REQUIRED_SERVICES = ('apid', 'machined', 'kubelet')
+_OVERLAP = 'host and Kubernetes pod/service CIDR addresses overlap'
+_KUBELET_CSR = 'kubelet server certificate rotation is enabled, but CSR is not approved'
+
+
+def _one(resource_id, owner, spec, **more):
+    return [Resource(resource_id, owner, spec, **more)]
+
+
+def _machine_types(node):
+    return _one('machine-type', 'config.MachineTypeController', node.type, version=2)
+
+
+def _machine_statuses(node):
+    status = node.machine_status
+    conditions = [{'name': name, 'reason': _reason(node, name)} for name in status['unmet'] or ()]
+    spec = {'stage': status['stage'], 'status': {'ready': bool(status['ready']), 'unmetConditions': conditions}}
+    return _one('machine', 'runtime.MachineStatusController', spec, version=14, updated_after=timedelta(seconds=96))
+
+
+def _reason(node, condition):
+    if condition == 'time':
+        return 'time is not synced'
+    if condition == 'network':
+        return 'waiting on: connectivity'
+    if condition == 'services':
+        required = _REQUIRED_SERVICES + (('etcd', 'trustd') if node.control_plane else ())
+        wanting = [(service_id, *node.service(service_id)) for service_id in sorted(required)]
+        texts = [f'{service_id} not {"healthy" if state == "Running" else "running"}' for service_id, state, health in wanting
+                 if state != 'Running' or health != 'OK']
+        return ', '.join(texts) or 'etcd not healthy'
+    if condition == 'staticPods':
+        return f'kube-system/kube-scheduler-{node.hostname} not ready'
+    known = node.hostname in node.model.kubernetes_nodes
+    return f'node "{node.hostname}" is not ready' if known else f'node "{node.hostname}" status is not available yet'
+
+
+def _diagnostics(node):
+    found = []
+    if node.routed and not node.routed_no_k8s:
+        network = node.model.state['network']
+        found.append(('address-overlap', _OVERLAP, [
+            f'host routed addresses: [{" ".join(json.dumps(prefix) for prefix in node.routed)}]',
+            f'Kubernetes pod CIDRs: [{" ".join(json.dumps(cidr) for cidr in network["pod"])}]',
+            f'Kubernetes service CIDRs: [{" ".join(json.dumps(cidr) for cidr in network["service"])}]',
+        ]))
+    for given in node.model.state['diagnostics']:
+        if given['node'] == node.name and given['id'] not in [found_id for found_id, _message, _details in found]:
+            message, details = {
+                'address-overlap': (_OVERLAP, [f'host routed addresses: [{" ".join(json.dumps(prefix) for prefix in node.routed)}]']),
+                'kubelet-csr': (_KUBELET_CSR, ['kubelet API error: remote error: tls: internal error', 'pending CSRs: csr-w2']),
+            }.get(given['id'], (given['id'], []))
+            found.append((given['id'], message, details))
+    return [Resource(found_id, 'runtime.DiagnosticsController', {'message': message, 'details': details}) for found_id, message, details in found]
+
+
+def _members(node):
+    """Two machines with one name write one member; the later node id stays (edge-cases 29)."""
+    members = {}
+    for one in node.model.affiliates_of(node):
+        spec = {'nodeId': one.node_id, 'addresses': list(one.addresses), 'hostname': one.name,
+                'machineType': 'controlplane' if one.control_plane else 'worker', 'operatingSystem': f'Talos ({one.talos})'}
+        if one.control_plane:
+            spec['controlPlane'] = {'port': _API_PORT}
+        members[one.name] = Resource(one.name, 'cluster.MemberController', spec, version=2 if one.node_id == node.identity else 1)
+    return list(members.values())
+
+
+def _affiliate_spec(one):
+    spec = {'nodeId': one.node_id, 'addresses': list(one.addresses), 'hostname': one.name, 'nodename': one.name,
+            'operatingSystem': f'Talos ({one.talos})', 'machineType': 'controlplane' if one.control_plane else 'worker'}
+    return {**spec, 'controlPlane': {'port': _API_PORT}} if one.control_plane else spec
+
+
+def _affiliates(node):
+    return [
+        Resource(one.node_id, 'cluster.LocalAffiliateController' if one.node_id == node.identity else 'cluster.AffiliateMergeController',
+                 _affiliate_spec(one), version=2 if one.node_id == node.identity else 1)
+        for one in node.model.affiliates_of(node)
+    ]
+
+
+def _affiliates_raw(node):
+    return [Resource(f'service/{one.node_id}', 'cluster.DiscoveryServiceController', _affiliate_spec(one))
+            for one in node.model.affiliates_of(node) if one.node_id != node.identity]
+
+
+def _identities(node):
+    return _one('local', 'cluster.NodeIdentityController', {'nodeId': node.identity})
+
+
+def _infos(node):
+    return _one('current', 'cluster.InfoController', {'clusterId': node.model.cluster_id, 'clusterName': node.model.name})
+
+
+def _discovery_configs(node):
+    """1.14 lists its endpoints and no longer fills discoveryEnabled (talos-api 6.1)."""
+    enabled = node.model.state['discovery'].get('all_nodes_see') != []
+    spec = {'discoveryEnabled': enabled and node.minor < 14, 'registryKubernetesEnabled': False, 'registryServiceEnabled': enabled,
+            'serviceEndpoint': 'discovery.talos.dev:443' if enabled else ''}
+    if enabled:
+        spec['serviceEncryptionKey'] = list(node.model.encryption_key)
+        spec['serviceClusterID'] = node.model.cluster_id
+    if node.minor >= 14:
+        spec['serviceEndpoints'] = [{'name': 'default', 'endpoint': 'discovery.talos.dev:443', 'insecure': False}] if enabled else []
+    return _one('cluster', 'cluster.ConfigController', spec)
+
+
+def _nodenames(node):
+    return _one('nodename', 'k8s.NodenameController', {'nodename': node.hostname, 'hostnameVersion': '1', 'skipNodeRegistration': False})
+
+
+def _node_ip_configs(node):
+    """The VIP stands there as a bare address, on the control plane only: its configuration is (rec)."""
+    network = node.model.state['network']
+    excluded = [*network['pod'], *network['service'], *([node.model.vip] if node.model.vip and node.control_plane else [])]
+    families = {ipaddress.ip_network(cidr, strict=False).version for cidr in network['service']}
+    valid = [cidr for version, cidr in ((4, '0.0.0.0/0'), (6, '::/0')) if version in families]
+    return _one('kubelet', 'k8s.NodeIPConfigController', {'validSubnets': valid, 'excludeSubnets': excluded})
+
+
+def _node_ips(node):
+    own = [prefix.split('/')[0] for prefix in node.routed_no_k8s if prefix.split('/')[0] != node.model.vip]
+    return _one('kubelet', 'k8s.NodeIPController', {'addresses': own[:1]}) if own else []
+
+
+def _hostname_statuses(node):
+    return _one('hostname', 'network.HostnameSpecController', {'hostname': node.hostname, 'domainname': ''})
+
+
+def _node_addresses(node):
+    kinds = {'accumulative': node.routed, 'current': node.routed, 'routed': node.routed}
+    result = [Resource('default', 'network.NodeAddressController', {'addresses': node.routed[:1], 'sortAlgorithm': 'v1'})]
+    for kind, prefixes in kinds.items():
+        without = node.routed_no_k8s
+        only = [prefix for prefix in prefixes if prefix not in without]
+        for suffix, listed in (('', prefixes), ('-no-k8s', without), ('-only-k8s', only)):
+            spec = {'addresses': list(listed), 'sortAlgorithm': 'v1'}
+            result.append(Resource(f'{kind}{suffix}', 'network.NodeAddressController', spec, version=2))
+    return result
+
+
+def _node_address_filters(node):
+    networks = node.excluded_networks
+    owner = 'k8s.AddressFilterController'
+    return [Resource('no-k8s', owner, {'includeSubnets': [], 'excludeSubnets': networks}, version=2),
+            Resource('only-k8s', owner, {'includeSubnets': networks, 'excludeSubnets': []}, version=2)]
+
+
+def _time_statuses(node):
+    container = node.model.platform == 'container'
+    return _one('node', 'time.SyncController', {'synced': bool(node.time['synced']), 'epoch': 0, 'syncDisabled': container})
+
+
+def _system_informations(node):
+    if node.model.platform == 'container':
+        return []
+    spec = {'manufacturer': 'QEMU', 'productName': 'Standard PC (Q35 + ICH9, 2009)', 'version': 'pc-q35-7.2', 'uuid': node.uuid,
+            'wakeUpType': 'Power Switch'}
+    return _one('systeminformation', 'hardware.SystemInfoController', spec)
+
+
+def _etcd_members(node):
+    """Gone while etcd is down or unhealthy (talos-api 6.5)."""
+    etcd = node.model.etcd
+    if not (node.control_plane and etcd.runs(node) and node.service('etcd')[1] == 'OK' and etcd.has_quorum(node)):
+        return []
+    return _one('local', 'etcd.MemberController', {'memberID': etcd.ids[node.name]})
+
+
+def _etcd_specs(node):
+    own = [prefix.split('/')[0] for prefix in node.routed_no_k8s if prefix.split('/')[0] != node.model.vip]
+    if not node.control_plane or not own:
+        return []
+    quota = node.model.etcd.quota_bytes
+    arguments = {} if quota == 2048 * 1024 * 1024 else {'quota-backend-bytes': str(quota)}
+    if node.minor >= 13:
+        arguments = {name: {'values': [value]} for name, value in arguments.items()}
+    image = 'registry.k8s.io/etcd' if node.minor >= 12 else 'gcr.io/etcd-development/etcd'
+    wildcard = ['::' if ':' in own[0] else '0.0.0.0']
+    return _one('etcd', 'etcd.SpecController', {
+        'name': node.hostname, 'advertisedAddresses': own[:1], 'listenPeerAddresses': wildcard, 'listenClientAddresses': wildcard,
+        'image': f'{image}:v{node.etcd_version}', 'extraArgs': arguments})
+
+
+def _cert_sans(node):
+    found = [Resource('api', 'secrets.APICertSANsController', {'ips': node.san_ips, 'dnsNames': [node.hostname], 'fqdn': node.hostname},
+                      version=2 if node.holds_vip else 1)]
+    if node.control_plane:
+        dns, ips = kubernetes_names(node)
+        found.append(Resource('k8s', 'secrets.KubernetesCertSANsController', {'ips': ips, 'dnsNames': dns, 'fqdn': ''}))
+    ips = [prefix.split('/')[0] for prefix in node.routed] + ['127.0.0.1', '::1']
+    spec = {'ips': ips, 'dnsNames': [node.hostname], 'fqdn': 'maintenance-service.talos.dev'}
+    found.append(Resource('maintenance', 'secrets.MaintenanceCertSANsController', spec, version=4))
+    return found
+
+
+def kubernetes_names(node):
+    """(DNS names, addresses) of a control plane node's kube-apiserver certificate, in the recorded order."""
+    network = node.model.state['network']
+    endpoint = network['endpoint'].split('://')[-1].rsplit(':', 1)[0]
+    service = str(ipaddress.ip_network(network['service'][0], strict=False).network_address + 1)
+    dns = [node.hostname, 'kubernetes', 'kubernetes.default', 'kubernetes.default.svc', 'kubernetes.default.svc.cluster.local', 'localhost']
+    ips = [prefix.split('/')[0] for prefix in node.routed_no_k8s if prefix.split('/')[0] != node.model.vip]
+    for address in (endpoint, service, '127.0.0.1', node.model.vip):
+        if address and address not in ips:
+            (ips if _is_address(address) else dns).append(address)
+    return sorted(dns), ips
+
+
+def _is_address(text):
+    try:
+        return bool(ipaddress.ip_address(text))
+    except ValueError:
+        return False
+
+
+def _node_statuses(node):
+    """Needs the API server, which needs etcd: absent before the machine has been a Kubernetes node."""
+    listed = node.model.kubernetes_nodes.get(node.hostname)
+    if listed is None:
+        return []
+    details = listed if isinstance(listed, dict) else {}
+    labels = {'beta.kubernetes.io/arch': 'amd64', 'beta.kubernetes.io/os': 'linux', 'kubernetes.io/arch': 'amd64',
+              'kubernetes.io/hostname': node.hostname, 'kubernetes.io/os': 'linux'}
+    if node.control_plane:
+        labels |= {'node-role.kubernetes.io/control-plane': '', 'node.kubernetes.io/exclude-from-external-load-balancers': ''}
+    spec = {'nodename': node.hostname, 'nodeReady': str(details.get('ready', 'True')) == 'True',
+            'unschedulable': not details.get('schedulable', True), 'labels': labels,
+            'annotations': {'node.alpha.kubernetes.io/ttl': '0', 'volumes.kubernetes.io/controller-managed-attach-detach': 'true'}}
+    if node.minor >= 12:
+        spec['podCIDRs'] = [node.pod_cidr] if node.pod_cidr else []
+    return _one(node.hostname, 'k8s.NodeStatusController', spec, version=6)
+
+
+def _versions(node):
+    return _one('version', 'runtime.VersionController', {'name': 'Talos', 'version': node.talos})
+
+
+def _namespaces(_node):
+    return [Resource(name, 'meta', {'description': text}) for name, text in resource_types.NAMESPACES.items()]
+
+
+def _services(node):
+    """Only services that run have one (talos-api 6.3)."""
+    return [Resource(one.id, 'v1alpha1.ServiceController',
+                     {'running': True, 'healthy': one.health == 'OK', 'unknown': one.health == '?'}, version=2)
+            for one in services.of(node) if one.state == 'Running']
+
+
+def _none(_node):
+    return []
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A served type: C(build(node)) lists its resources in this namespace."""
+
+    type: str
+    namespace: str
+    build: object
+
+
+KINDS = {
+    (kind.type, kind.namespace): kind
+    for kind in (
+        Kind('MachineTypes.config.talos.dev', 'config', _machine_types),
+        Kind('MachineStatuses.runtime.talos.dev', 'runtime', _machine_statuses),
+        Kind('Diagnostics.runtime.talos.dev', 'runtime', _diagnostics),
+        Kind('Members.cluster.talos.dev', 'cluster', _members),
+        Kind('Affiliates.cluster.talos.dev', 'cluster', _affiliates),
+        Kind('Affiliates.cluster.talos.dev', 'cluster-raw', _affiliates_raw),
+        Kind('Identities.cluster.talos.dev', 'cluster', _identities),
+        Kind('Infos.cluster.talos.dev', 'cluster', _infos),
+        Kind('DiscoveryConfigs.cluster.talos.dev', 'config', _discovery_configs),
+        Kind('Nodenames.kubernetes.talos.dev', 'k8s', _nodenames),
+        Kind('NodeIPConfigs.kubernetes.talos.dev', 'k8s', _node_ip_configs),
+        Kind('NodeIPs.kubernetes.talos.dev', 'k8s', _node_ips),
+        Kind('NodeStatuses.kubernetes.talos.dev', 'k8s', _node_statuses),
+        Kind('HostnameStatuses.net.talos.dev', 'network', _hostname_statuses),
+        Kind('NodeAddresses.net.talos.dev', 'network', _node_addresses),
+        Kind('NodeAddressFilters.net.talos.dev', 'network', _node_address_filters),
+        Kind('AddressStatuses.net.talos.dev', 'network', addresses),
+        Kind('LinkStatuses.net.talos.dev', 'network', links),
+        Kind('RouteStatuses.net.talos.dev', 'network', routes),
+        Kind('NfTablesChains.net.talos.dev', 'network', _none),
+        Kind('TimeStatuses.v1alpha1.talos.dev', 'runtime', _time_statuses),
+        Kind('SystemInformations.hardware.talos.dev', 'hardware', _system_informations),
+        Kind('EtcdMembers.etcd.talos.dev', 'etcd', _etcd_members),
+        Kind('EtcdSpecs.etcd.talos.dev', 'etcd', _etcd_specs),
+        Kind('CertSANs.secrets.talos.dev', 'secrets', _cert_sans),
+        Kind('Services.v1alpha1.talos.dev', 'runtime', _services),
+        Kind('Versions.runtime.talos.dev', 'runtime', _versions),
+        Kind('Namespaces.meta.cosi.dev', 'meta', _namespaces),
+    )
+}
+TYPES = {kind.type for kind in KINDS.values()}

@@ -1,0 +1,172 @@
+# Copyright (c) 2026, The talosops.talos maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The messages that the simulator reads and writes (talos-api 5 and 6), field order as recorded.
+
+C(MESSAGES) are the RPCs'; C(SPECS) the C(proto_spec) of resource types, whose field names are those of C(yaml_spec).
+Number 0: shown in YAML only.
+"""
+
+from __future__ import annotations
+
+from tests.simulator.protobuf import Schema
+
+_FAMILY = {'inet4': 2, 'inet6': 10}
+_SCOPE = {'global': 0, 'site': 200, 'link': 253, 'host': 254, 'nowhere': 255}
+
+ENUMS = {
+    'filter': {'ALL': 0, 'CONNECTED': 1, 'LISTENING': 2},
+    'tcpState': {'RESERVED': 0, 'ESTABLISHED': 1, 'SYN_SENT': 2, 'SYN_RECV': 3, 'FIN_WAIT1': 4, 'FIN_WAIT2': 5, 'TIME_WAIT': 6, 'CLOSE': 7,
+                 'CLOSEWAIT': 8, 'LASTACK': 9, 'LISTEN': 10, 'CLOSING': 11},
+    'driver': {'CONTAINERD': 0, 'CRI': 1},
+    'alarm': {'NONE': 0, 'NOSPACE': 1, 'CORRUPT': 2},
+    'fileType': {'REGULAR': 0, 'DIRECTORY': 1, 'SYMLINK': 2},
+    'event': {'CREATED': 0, 'UPDATED': 1, 'DESTROYED': 2, 'BOOTSTRAPPED': 3, 'ERRORED': 4, 'NOOP': 5},
+    'labelOp': {'EXISTS': 0, 'EQUAL': 1, 'NOT_EXISTS': 2, 'IN': 3, 'LT': 4, 'LTE': 5, 'LT_NUMERIC': 6, 'LTE_NUMERIC': 7},
+    'machineType': {'unknown': 0, 'init': 1, 'controlplane': 2, 'worker': 3},
+    'stage': {'unknown': 0, 'booting': 1, 'installing': 2, 'maintenance': 3, 'running': 4, 'rebooting': 5, 'shutting down': 6,
+              'resetting': 7, 'upgrading': 8},
+    'family': _FAMILY,
+    'scope': _SCOPE,
+    'addressFlags': {'': 0, 'permanent': 128},
+    'sort': {'v1': 0, 'v2': 1},
+    'linkType': {'netrom': 0, 'ether': 1, 'loopback': 772},
+    'linkFlags': {'UP,LOOPBACK,RUNNING,LOWER_UP': 65609, 'UP,BROADCAST,RUNNING,MULTICAST,LOWER_UP': 69699, 'BROADCAST,NOARP': 130},
+    'operState': {'unknown': 0, 'down': 2, 'up': 6},
+    'port': {'TwistedPair': 0, 'Other': 255},
+    'duplex': {'Half': 0, 'Full': 1, 'Unknown': 255},
+    'table': {'unspec': 0, 'main': 254, 'local': 255},
+    'routeType': {'unspec': 0, 'unicast': 1, 'local': 2, 'broadcast': 3, 'anycast': 4, 'multicast': 5},
+    'routeFlags': {'': 0},
+    'protocol': {'unspec': 0, 'redirect': 1, 'kernel': 2, 'boot': 3, 'static': 4},
+}
+
+MESSAGES = Schema(
+    """
+    Timestamp = seconds:int=1 nanos:int=2
+    RpcStatus = code:int=1 message:string=2
+    Metadata = hostname:string=1 error:string=2 status:RpcStatus=3
+    Data = metadata:Metadata=1 bytes:bytes=2
+    Empty =
+
+    VersionInfo = tag:string=1 sha:string=2 built:string=3 go_version:string=4 os:string=5 arch:string=6
+    PlatformInfo = name:string=1 mode:string=2
+    FeaturesInfo = rbac:bool=1
+    Version = version:VersionInfo=2 platform:PlatformInfo=3 features:FeaturesInfo=4
+    VersionResponse = messages:[]Version=1
+    Hostname = hostname:string=2
+    HostnameResponse = messages:[]Hostname=1
+
+    ServiceEvent = msg:string=1 state:string=2 ts:Timestamp=3
+    ServiceEvents = events:[]ServiceEvent=1
+    ServiceHealth = unknown:bool=1 healthy:bool=2 last_message:string=3 last_change:Timestamp=4
+    ServiceInfo = id:string=1 state:string=2 events:ServiceEvents=3 health:ServiceHealth=4
+    ServiceList = services:[]ServiceInfo=2
+    ServiceListResponse = messages:[]ServiceList=1
+
+    NetstatFeature = pid:bool=1
+    NetstatL4 = tcp:bool=1 tcp6:bool=2 udp:bool=3 udp6:bool=4 udplite:bool=5 udplite6:bool=6 raw:bool=7 raw6:bool=8
+    NetstatNamespaces = hostnetwork:bool=1 netns:[]string=2 allnetns:bool=3
+    NetstatRequest = filter:enum.filter=1 feature:NetstatFeature=2 l4proto:NetstatL4=3 netns:NetstatNamespaces=4
+    NetstatProcess = pid:int=1 name:string=2
+    ConnectRecord = l4proto:string=1 localip:string=2 localport:int=3 remoteip:string=4 remoteport:int=5 state:enum.tcpState=6 \
+uid:int=12 inode:int=14 ref:int=15 pointer:int=16 process:NetstatProcess=17 netns:string=18
+    Netstat = connectrecord:[]ConnectRecord=2
+    NetstatResponse = messages:[]Netstat=1
+
+    EtcdMemberStatus = protocol_version:string=1 db_size:int=2 db_size_in_use:int=3 leader:int=4 raft_index:int=5 raft_term:int=6 \
+raft_applied_index:int=7 errors:[]string=8 is_learner:bool=9 member_id:int=10 storage_version:string=11
+    EtcdStatus = member_status:EtcdMemberStatus=2
+    EtcdStatusResponse = messages:[]EtcdStatus=1
+    EtcdMemberListRequest = query_local:bool=1
+    EtcdMember = id:int=2 hostname:string=3 peer_urls:[]string=4 client_urls:[]string=5 is_learner:bool=6
+    EtcdMembers = legacy_members:[]string=2 members:[]EtcdMember=3
+    EtcdMemberListResponse = messages:[]EtcdMembers=1
+    EtcdMemberAlarm = member_id:int=1 alarm:enum.alarm=2
+    EtcdAlarm = member_alarms:[]EtcdMemberAlarm=2
+    EtcdAlarmListResponse = messages:[]EtcdAlarm=1
+
+    ListRequest = root:string=1 recurse:bool=2 recursion_depth:int=3 types:[]enum.fileType=4 report_xattrs:bool=5
+    FileInfo = metadata:Metadata=1 name:string=2 size:int=3 mode:int=4 modified:int=5 is_dir:bool=6 error:string=7 link:string=8 \
+relative_name:string=9 uid:int=10 gid:int=11
+    LogsRequest = namespace:string=1 id:string=2 driver:enum.driver=3 follow:bool=4 tail_lines:int=5
+    DmesgRequest = follow:bool=1 tail:bool=2
+    LogsContainer = ids:[]string=2
+    LogsContainersResponse = messages:[]LogsContainer=1
+
+    MemInfo = memtotal:int=1 memfree:int=2 memavailable:int=3 buffers:int=4 cached:int=5
+    Memory = meminfo:MemInfo=2
+    MemoryResponse = messages:[]Memory=1
+    CPUStat = user:double=1 nice:double=2 system:double=3 idle:double=4 iowait:double=5
+    SystemStat = boot_time:int=2 cpu_total:CPUStat=3 cpu:[]CPUStat=4 process_running:int=9
+    SystemStatResponse = messages:[]SystemStat=1
+    Time = server:string=2 localtime:Timestamp=3 remotetime:Timestamp=4
+    TimeResponse = messages:[]Time=1
+
+    cosi.Metadata = namespace:string=1 type:string=2 id:string=3 version:string=4 owner:string=5 phase:string=6 created:Timestamp=7 \
+updated:Timestamp=8
+    cosi.Spec = proto_spec:bytes=1 yaml_spec:string=2
+    cosi.Resource = metadata:cosi.Metadata=1 spec:cosi.Spec=2
+    cosi.LabelTerm = key:string=1 op:enum.labelOp=2 value:[]string=3 invert:bool=5
+    cosi.LabelQuery = terms:[]cosi.LabelTerm=1
+    cosi.IDQuery = regexp:string=1
+    cosi.Get = namespace:string=1 type:string=2 id:string=3 options:Empty=4
+    cosi.GetResponse = resource:cosi.Resource=1
+    cosi.ListOptions = label_query:[]cosi.LabelQuery=1 id_query:cosi.IDQuery=2
+    cosi.List = namespace:string=1 type:string=2 options:cosi.ListOptions=3
+    cosi.ListResponse = resource:cosi.Resource=1
+    cosi.WatchOptions = bootstrap_contents:bool=1 tail_events:int=2 label_query:[]cosi.LabelQuery=3 id_query:cosi.IDQuery=4 \
+aggregated:bool=5 start_from_bookmark:?bytes=6 bootstrap_bookmark:bool=7
+    cosi.Watch = namespace:string=1 type:string=2 id:?string=3 options:cosi.WatchOptions=4 api_version:int=5
+    cosi.Event = resource:cosi.Resource=1 event_type:enum.event=2 old:cosi.Resource=3 error:?string=4 bookmark:?bytes=5
+    cosi.WatchResponse = event:[]cosi.Event=1
+    """.replace('\\\n', ''),
+    ENUMS,
+)
+
+SPECS = Schema(
+    """
+    MachineTypes = value:enum.machineType=1
+    Condition = name:string=1 reason:string=2
+    Stage = ready:bool=1 unmetConditions:[]Condition=2
+    MachineStatuses = stage:enum.stage=1 status:Stage=2
+    Diagnostics = message:string=1 details:[]string=2
+    ControlPlane = port:int=1
+    Members = nodeId:string=1 addresses:[]ip=2 hostname:string=3 machineType:enum.machineType=4 operatingSystem:string=5 controlPlane:ControlPlane=6
+    Affiliates = nodeId:string=1 addresses:[]ip=2 hostname:string=3 nodename:string=4 operatingSystem:string=5 \
+machineType:enum.machineType=6 controlPlane:ControlPlane=8
+    Identities = nodeId:string=1
+    Infos = clusterId:string=1 clusterName:string=2
+    DiscoveryEndpoint = name:string=1 endpoint:string=2 insecure:bool=3
+    DiscoveryConfigs = discoveryEnabled:bool=1 registryKubernetesEnabled:bool=2 registryServiceEnabled:bool=3 serviceEndpoint:string=4 \
+serviceEndpointInsecure:bool=5 serviceEncryptionKey:bytes=6 serviceClusterID:string=7 serviceEndpoints:[]DiscoveryEndpoint=8
+    Nodenames = nodename:string=1 hostnameVersion:string=2 skipNodeRegistration:bool=3
+    NodeIPConfigs = validSubnets:[]string=1 excludeSubnets:[]string=2
+    NodeIPs = addresses:[]ip=1
+    HostnameStatuses = hostname:string=1 domainname:string=2
+    NodeAddresses = addresses:[]prefix=1 sortAlgorithm:enum.sort=2
+    NodeAddressFilters = includeSubnets:[]prefix=1 excludeSubnets:[]prefix=2
+    AddressStatuses = address:prefix=1 local:ip=2 broadcast:ip=3 linkIndex:int=6 linkName:string=7 family:enum.family=8 \
+scope:enum.scope=9 flags:enum.addressFlags=10 priority:int=0
+    LinkStatuses = index:int=1 type:enum.linkType=2 linkIndex:int=3 flags:enum.linkFlags=4 hardwareAddr:mac=5 permanentAddr:string=0 \
+broadcastAddr:mac=6 mtu:int=7 queueDisc:string=8 masterIndex:int=9 operationalState:enum.operState=10 kind:string=11 slaveKind:string=12 \
+busPath:string=13 driver:string=15 driverVersion:string=16 firmwareVersion:string=17 linkState:bool=22 speedMbit:int=23 port:enum.port=24 \
+duplex:enum.duplex=25
+    RouteStatuses = family:enum.family=1 dst:prefix=2 src:ip=3 gateway:ip=4 outLinkIndex:int=5 outLinkName:string=6 table:enum.table=7 \
+priority:int=8 scope:enum.scope=9 type:enum.routeType=10 flags:enum.routeFlags=11 protocol:enum.protocol=12
+    NfTablesChains =
+    TimeStatuses = synced:bool=1 epoch:int=2 syncDisabled:bool=3
+    SystemInformations = manufacturer:string=1 productName:string=2 version:string=3 serialnumber:string=4 uuid:string=5 wakeUpType:string=6 \
+skuNumber:string=7
+    EtcdMembers = memberID:string=1
+    Values = values:[]string=1
+    EtcdSpecs = name:string=1 advertisedAddresses:[]ip=2 listenPeerAddresses:[]ip=5 listenClientAddresses:[]ip=6 image:string=3 extraArgs:map<Values>=7
+    EtcdSpecs-1.12 = name:string=1 advertisedAddresses:[]ip=2 listenPeerAddresses:[]ip=5 listenClientAddresses:[]ip=6 image:string=3 \
+extraArgs:map<string>=4
+    CertSANs = ips:[]ip=1 dnsNames:[]string=2 fqdn:string=3
+    NodeStatuses = nodename:string=1 nodeReady:bool=2 unschedulable:bool=3 labels:map<string>=4 annotations:map<string>=5 podCIDRs:[]prefix=6
+    Versions = name:string=2 version:string=1
+    Namespaces = description:string=1
+    Services = running:bool=1 healthy:bool=2 unknown:bool=3
+    """.replace('\\\n', ''),
+    ENUMS,
+)
