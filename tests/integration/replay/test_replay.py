@@ -90,9 +90,19 @@ def test_what_was_only_asked_by_forwarding_is_answered_directly_too(replay):
     assert b'cp2' in plain_client.ask(replay('healthy'), '10.5.0.3', '/machine.MachineService/Hostname').messages[0]
 
 
+def served(running, address, port):
+    tls = plain_client.context(running)
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    with plain_client.connect(running, address, port) as raw, tls.wrap_socket(raw) as secure:
+        assert secure.version() == 'TLSv1.3'
+        return x509.load_der_x509_certificate(secure.getpeercert(binary_form=True))
+
+
 def test_the_holder_of_the_vip_serves_under_it(replay):
-    answer = plain_client.ask(replay('healthy'), '10.5.0.100', '/machine.MachineService/Hostname')
-    assert b'cp1' in answer.messages[0]
+    running = replay('healthy')
+    assert b'cp1' in plain_client.ask(running, '10.5.0.100', '/machine.MachineService/Hostname').messages[0]
+    for port in (50000, 6443):
+        assert served(running, '10.5.0.100', port) == served(running, '10.5.0.2', port) != served(running, '10.5.0.3', port)
 
 
 @pytest.mark.parametrize(
@@ -149,11 +159,7 @@ def test_certificates_have_the_recorded_names_and_are_fresh(replay, name):
         if 'error' in entry:
             continue
         address, port = entry['address'].split(':')
-        tls = plain_client.context(running)
-        tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
-        with plain_client.connect(running, address, int(port)) as raw, tls.wrap_socket(raw) as secure:
-            certificate = x509.load_der_x509_certificate(secure.getpeercert(binary_form=True))
-            assert secure.version() == 'TLSv1.3'
+        certificate = served(running, address, int(port))
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         assert names.get_values_for_type(x509.DNSName) == entry['dns_sans']
         assert [str(ip) for ip in names.get_values_for_type(x509.IPAddress)] == entry['ip_sans']
