@@ -9,18 +9,17 @@ cannot be seen is never taken as passed: C(young) and C(container) are None then
 from __future__ import annotations
 
 import ipaddress
-import re
 from functools import cached_property
 
+from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import EtcdFacts
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
 
-GATE_READS = ('Version', 'MachineTypes', 'MachineStatuses', 'ServiceList', 'Identities', 'Affiliates', 'Members', 'NodeIPConfigs', 'NodeAddressFilters')
+GATE_READS = ('Version', 'MachineTypes', 'MachineStatuses', 'ServiceList', 'Identities', 'Affiliates', 'Members', 'NodeIPConfigs',
+              'NodeAddressFilters')
 GATE_LOGS = ('machined',)
 
 YOUNG_SECONDS = 600
-BOOTSTRAP_WAIT = 'etcd is waiting to join the cluster, if this node is the first node in the cluster'
 _IN_PROGRESS = ('installing', 'upgrading', 'rebooting', 'resetting', 'shutting down')
-_CRASHED = re.compile(r'^(Error running |Runner .* exited without error)')
 
 
 class View:
@@ -124,22 +123,11 @@ class View:
     # -- etcd -----------------------------------------------------------------------------------------------
 
     @cached_property
+    def etcd(self):
+        """What is known of etcd (EtcdFacts)."""
+        return EtcdFacts(self)
+
+    @property
     def not_bootstrapped(self):
-        """G4: every control plane was seen, none runs etcd, each waits to join and says so in its log.
-
-        False as soon as one of them could not be seen: then it may be a lost quorum, and nobody must be told to
-        bootstrap.
-        """
-        if not self.control_planes or any(not machine.answered for machine in self.control_planes):
-            return False
-        return all(self._waits_for_bootstrap(machine) for machine in self.control_planes)
-
-    def _waits_for_bootstrap(self, machine):
-        service = self.service(machine, 'etcd')
-        if service is None or service.get('state') not in ('Preparing', 'Waiting'):
-            return False
-        events = (service.get('events') or {}).get('events') or []
-        if service['state'] == 'Waiting' and events and _CRASHED.match(events[-1].get('msg') or ''):
-            return False
-        log = machine.log('machined')
-        return log.ok and BOOTSTRAP_WAIT in (log.value or '')
+        """G4, see EtcdFacts.not_bootstrapped."""
+        return self.etcd.not_bootstrapped

@@ -95,6 +95,8 @@ def _run(check, view):
     noun = _NOUN[check.each]
     if not in_scope and check.each == WORKERS and view.answering_control_planes:
         return [Outcome(v.NOT_APPLICABLE, 'cluster', f'no {noun} is known')]
+    if check.each == WORKERS and view.answering_control_planes:
+        return [Outcome(v.NOT_APPLICABLE, 'cluster', f'no {noun} was read')]
     if in_scope and any(machine.answered for machine in in_scope):
         return [Outcome(v.NOT_APPLICABLE, 'cluster', f'no {noun} is concerned')]
     return [unknown('cluster', f'{check.title}: no {noun} could be read', nodes=[m.key for m in in_scope],

@@ -24,7 +24,8 @@ SECTIONS = (
     Section('network_configuration', 'Network configuration', 'network_configuration', 'network-configuration'),
     Section('talos_api.firewall', 'Talos API: firewall', 'talos_api', 'firewall-issues'),
     Section('talos_api.client_configuration', 'Talos API: client configuration', 'talos_api', 'client-configuration-issues'),
-    Section('talos_api.subnet_conflict', 'Talos API: conflict of Kubernetes and host subnets', 'talos_api', 'conflict-on-kubernetes-and-host-subnets'),
+    Section('talos_api.subnet_conflict', 'Talos API: conflict of Kubernetes and host '
+                                         'subnets', 'talos_api', 'conflict-on-kubernetes-and-host-subnets'),
     Section('talos_api.wrong_endpoints', 'Talos API: wrong endpoints', 'talos_api', 'wrong-endpoints'),
     Section('talos_api.tcp_loadbalancer', 'Talos API: TCP load balancer', 'talos_api', 'tcp-loadbalancer'),
     Section('system_requirements', 'System requirements', 'system_requirements', 'system-requirements'),

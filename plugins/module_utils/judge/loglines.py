@@ -1,0 +1,96 @@
+# Copyright (c) 2026, The talosops.talos maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lines of Talos's and etcd's logs, with the time at which each was written (edge-cases 44).
+
+A log keeps what happened since the boot: a line is history until its age, and the present state, say otherwise.
+Times are those of the machine's own clock.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
+
+_ANSI = re.compile(r'\x1b\[[0-9;]*m')
+_KERNEL = re.compile(r'^\S+: \S+: \[(?P<at>\d{4}-\d\d-\d\dT[^\]]+)\]: ')
+_STAMP = re.compile(r'^(?P<at>\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?:\.\d+)?) ')
+_SECOND_STAMP = re.compile(r'^(\[talos\] (?:task \S+ \(\d+/\d+\): )?)\d{4}/\d\d/\d\d \d\d:\d\d:\d\d ')
+_DURATION = re.compile(r'(?P<number>\d+(?:\.\d+)?)(?P<unit>ns|us|µs|ms|h|m(?!s)|s)')
+_SECONDS = {'ns': 1e-9, 'us': 1e-6, 'µs': 1e-6, 'ms': 1e-3, 's': 1.0, 'm': 60.0, 'h': 3600.0}
+
+
+@dataclass(frozen=True)
+class Line:
+    """C(at): the line's own time, or None. C(near): its own, else that of the last line before it that has one.
+
+    C(text): without stamps. C(fields): the keys of a JSON line, else empty.
+    """
+
+    text: str
+    at: datetime | None = None
+    near: datetime | None = None
+    fields: dict = field(default_factory=dict)
+
+    @property
+    def msg(self):
+        return str(self.fields.get('msg') or '')
+
+
+def machined(text):
+    """The lines of C(machined) (or of the kernel log) in both of their forms.
+
+    In container mode Talos prints a second stamp after C([talos]); it is taken out (edge-cases 44b).
+    """
+    lines, near = [], None
+    for raw in (text or '').splitlines():
+        line, at = _ANSI.sub('', raw), None
+        kernel = _KERNEL.match(line)
+        if kernel:
+            at, line = parse_time(kernel.group('at')), line[kernel.end():]
+        stamp = _STAMP.match(line)
+        if stamp:
+            at, line = at or parse_time(stamp.group('at').replace('/', '-', 2).replace(' ', 'T', 1)), line[stamp.end():]
+        near = at or near
+        lines.append(Line(_SECOND_STAMP.sub(r'\1', line), at, near))
+    return lines
+
+
+def etcd(text):
+    """The lines of etcd's log: JSON with C(ts), and between them plain text (usage, panics) without a time."""
+    lines, near = [], None
+    for raw in (text or '').splitlines():
+        fields = _json(raw)
+        at = _moment(fields.get('ts'))
+        near = at or near
+        lines.append(Line(raw, at, near, fields))
+    return lines
+
+
+def seconds(duration):
+    """A Go duration ("1.27s", "138.08ms", "1m3s") in seconds, None when it is none."""
+    parts = _DURATION.findall(str(duration or ''))
+    return sum(float(number) * _SECONDS[unit] for number, unit in parts) if parts else None
+
+
+def _json(raw):
+    start = raw.find('{')
+    if start < 0:
+        return {}
+    try:
+        fields = json.loads(raw[start:])
+    except ValueError:
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def _moment(stamp):
+    if isinstance(stamp, (int, float)) and not isinstance(stamp, bool):
+        try:
+            return datetime.fromtimestamp(stamp, timezone.utc)
+        except (OverflowError, OSError, ValueError):
+            return None
+    return parse_time(stamp) if isinstance(stamp, str) else None
