@@ -102,12 +102,12 @@ class Client:
                 self._retired.append(existing)  # closing it now would cancel the calls that other threads have in it
         return made
 
-    def look(self, endpoint):
+    def look(self, endpoint, timeout=None):
         """Facts of the certificate that an endpoint serves (api/certificate.py), unverified; nothing is sent.
 
         Raises L(TransportError) when there is none to be seen.
         """
-        return self._tunnels.look(endpoint, self.timeout)
+        return self._tunnels.look(endpoint, timeout or self.timeout)
 
     def direct(self, endpoint):
         """The L(Machine) at an endpoint, which answers for itself: calls carry no C(node)."""

@@ -48,7 +48,7 @@ def context(talosconfig, directory):
         else:
             made.load_default_certs()
         if talosconfig.crt:
-            _load(made, talosconfig.crt.rstrip() + b'\n' + talosconfig.key, directory)
+            load_credentials(made, talosconfig.crt.rstrip() + b'\n' + talosconfig.key, directory)
     except ssl.SSLError as error:
         raise ConfigError(f'OpenSSL refuses the credentials of the context "{talosconfig.name}": {error.reason or error}.') from None
     return made
@@ -64,8 +64,11 @@ def unverified_context():
     return made
 
 
-def _load(made, pem, directory):
-    """OpenSSL takes the key from a file only: one in memory where there is such a thing, else one that is gone at once."""
+def load_credentials(made, pem, directory):
+    """Give an SSLContext a certificate and its key, both PEM in C(pem).
+
+    OpenSSL takes the key from a file only: one in memory where there is such a thing, else one that is gone at once.
+    """
     if hasattr(os, 'memfd_create') and os.path.isdir('/proc/self/fd'):
         descriptor = os.memfd_create('credentials', os.MFD_CLOEXEC)
         path = f'/proc/self/fd/{descriptor}'

@@ -137,7 +137,7 @@ def _ssl_context(source, cert, key, tmp_dir):
         else:
             made.load_default_certs()
         if cert and key:
-            tls._load(made, cert.rstrip() + b'\n' + key, tmp_dir)
+            tls.load_credentials(made, cert.rstrip() + b'\n' + key, tmp_dir)
     except (ssl.SSLError, ValueError) as error:
         raise ConfigError(f'The certificates of the kubeconfig {source.where} cannot be used: {getattr(error, "reason", None) or error}.') from None
     return made

@@ -82,7 +82,8 @@ class Asker:
             reason = stream.error.message if stream.error is not None else f'cut at {LOG_BYTES} bytes' if stream.truncated else None
             return stream.data.decode('utf-8', 'replace'), stream.complete and not stream.truncated, reason
         if read.stream:
-            return machine.messages(read.method, read.request, timeout=seconds, most=ENTRIES_MOST), True, None
+            found = machine.messages(read.method, read.request, timeout=seconds, most=ENTRIES_MOST)
+            return [{name: value for name, value in message.items() if name != 'metadata'} for message in found], len(found) < ENTRIES_MOST, None
         value = machine.unary(read.method, read.request, timeout=seconds)
         return (value['member_status'] if read.kind == 'EtcdStatus' else value), True, None
 

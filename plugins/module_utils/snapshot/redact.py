@@ -61,18 +61,20 @@ class Redactor:
     def value(self, value):
         """A copy of plain data: fields with a secret's name replaced as a whole, texts in it by C(text)."""
         if isinstance(value, dict):
-            return {name: self.mark(item) if _is_secret(name, item) else self.value(item) for name, item in value.items()}
+            return {str(name): self.mark(item) if _is_secret(name, item) else self.value(item) for name, item in value.items()}
         return self._leaf(value, self.value)
 
     def texts(self, value):
         """As C(value), where no field's name means a secret: a taint of Kubernetes has a key, too."""
         if isinstance(value, dict):
-            return {name: self.texts(item) for name, item in value.items()}
+            return {str(name): self.texts(item) for name, item in value.items()}
         return self._leaf(value, self.texts)
 
     def _leaf(self, value, into):
         if isinstance(value, (list, tuple)):
             return [into(item) for item in value]
+        if isinstance(value, bytes):
+            value = value.decode('utf-8', 'replace')
         return self.text(value) if isinstance(value, str) else value
 
     def text(self, text):

@@ -147,7 +147,7 @@ def _summary(snapshot):
 
 
 def _safe(name):
-    return ''.join(character if character.isalnum() or character in '-_.' else f'%{ord(character):02x}' for character in name)
+    return ''.join(character if character.isalnum() or character in '-_' else f'%{ord(character):02x}' for character in name)
 
 
 def _sha256(datum):
@@ -163,14 +163,7 @@ def _entry(name):
 
 
 def _json(plain):
-    return json.dumps(plain, ensure_ascii=False, sort_keys=True, separators=(',', ':'), default=_text).encode()
-
-
-def _text(value):
-    """What YAML knows and JSON does not: dates, bytes."""
-    if isinstance(value, (bytes, bytearray)):
-        return bytes(value).decode('utf-8', 'replace')
-    return value.isoformat() if hasattr(value, 'isoformat') else str(value)
+    return json.dumps(plain, ensure_ascii=False, sort_keys=True, separators=(',', ':')).encode()
 
 
 # -- reading ------------------------------------------------------------------------------------------------
