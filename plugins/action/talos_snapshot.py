@@ -1,0 +1,143 @@
+# Copyright (c) 2026, The talosops.talos maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The in-process door of all modules (meta/runtime.yml routes every one here; sanity wants an action to bear a module's name).
+
+On a local connection the task's function is called right here, in the worker that Ansible forked for this task.
+Otherwise, and for async, the module is shipped, with the credentials that were found here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import replace
+
+from ansible import constants as C
+from ansible.errors import AnsibleError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.parameters import remove_values
+from ansible.module_utils.errors import UnsupportedError
+from ansible.plugins.action import ActionBase
+from ansible.utils.color import stringc
+from ansible.utils.display import Display
+
+from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError
+from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
+from ansible_collections.talosops.talos.plugins.module_utils.tasks import access, api_check, certsans_check, etcd_health, members, report, snapshot
+from ansible_collections.talosops.talos.plugins.module_utils.tasks.arguments import SPECS
+from ansible_collections.talosops.talos.plugins.module_utils.tasks.outcome import outcome
+from ansible_collections.talosops.talos.plugins.plugin_utils.control_node import plain, reader
+
+COLLECTION = 'talosops.talos'
+RUN = {
+    'talos_api_check': api_check.run,
+    'talos_certsans_check': certsans_check.run,
+    'talos_etcd_health': etcd_health.run,
+    'talos_members': members.run,
+    'talos_report': report.run,
+    'talos_snapshot': snapshot.run,
+}
+COLORS = {v.CRITICAL: 'bright red', v.ERROR: 'red', v.WARNING: 'yellow', v.UNKNOWN: 'cyan', v.INFO: 'blue', v.OK: 'green'}
+LOCALHOST = ('localhost', '127.0.0.1', '::1')
+
+display = Display()
+
+
+class ActionModule(ActionBase):
+    """One task of any module of this collection."""
+
+    _supports_async = True
+    _supports_check_mode = True
+    TRANSFERS_FILES = False
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        if result.get('skipped') or result.get('failed'):
+            return result
+        self.module = self._task.action.rpartition('.')[2]
+        self.secrets = set()
+        with self._environment():
+            done = outcome(self._do, task_vars or {}, self._task.check_mode, display.display, passing=AnsibleError)
+        if 'exception' in done:
+            display.vvv(remove_values(done.pop('exception'), self.secrets))
+        result.update(remove_values(done, self.secrets))
+        return result
+
+    def _do(self, task_vars, check_mode, say):
+        params = self._validated()
+        is_local = self._connection.transport == 'local'
+        connects = not (params.get('snapshot') or params.get('reports'))
+        if connects:
+            found = replace(access.find(params, self._cluster(task_vars), reader(self._loader)), tmp_dir=C.DEFAULT_LOCAL_TMP)
+            self.secrets |= access.secrets(found)
+            params['access'] = found
+        if self._task.async_val:
+            return self._ship(params, task_vars, is_local)
+        if is_local or not connects:  # a snapshot lies on the control node, whatever the host is
+            return self._here(params, task_vars, check_mode, say)
+        result = self._ship(params, task_vars, is_local)
+        if snapshot.ARCHIVE in result:
+            return snapshot.keep_archive(result, params, os.getcwd())
+        return result
+
+    def _here(self, params, task_vars, check_mode, say):
+        result = RUN[self.module](params, check_mode, say)
+        if self.module == 'talos_report':
+            display.display('\n' + report.text_of(report.load(params), _paint) + '\n')
+        elif self._led_nowhere(task_vars):
+            result['warnings'] = [f'delegate_to {self._task.delegate_to} had no effect, the task ran on the control node: the connection is local '
+                                  'by "connection: local" or by ansible_connection in the vars of a play. Set it for hosts in the inventory instead.']
+        return result
+
+    def _ship(self, params, task_vars, is_local):
+        """Run the module file where the connection leads, with what was found here."""
+        if self._task.async_val and not is_local and self.module == 'talos_snapshot':
+            raise InputError('async cannot bring a snapshot back from another host.', 'Leave out async: the option deadline bounds the task.')
+        arguments = {name: value for name, value in params.items() if value is not None and name not in access.CREDENTIALS + ('access',)}
+        if 'access' in params:
+            arguments['talosconfig_content'] = access.pack(replace(params['access'], tmp_dir=None, directory=os.getcwd() if is_local else None))
+        if is_local:
+            task_vars = {**task_vars, 'ansible_python_interpreter': task_vars.get('ansible_playbook_python')}
+        return self._execute_module(module_name=f'{COLLECTION}.{self.module}', module_args=arguments, task_vars=task_vars, wrap_async=self._task.async_val)
+
+    def _validated(self):
+        """The options as the module itself would see them; raises InputError with the module's own message."""
+        spec = SPECS[self.module]
+        given = plain(self._task.args)
+        checked = ArgumentSpecValidator(spec['argument_spec'], mutually_exclusive=spec.get('mutually_exclusive')).validate(given)
+        if checked.error_messages:
+            error = checked.errors[0]
+            prefix = f'Unsupported parameters for ({COLLECTION}.{self.module}) module: ' if isinstance(error, UnsupportedError) else ''
+            raise InputError(prefix + error.msg)
+        params = checked.validated_parameters
+        for name in ('snapshot', 'report_dir', 'reports'):
+            if params.get(name):
+                params[name] = [os.path.abspath(path) for path in params[name]] if name == 'reports' else os.path.abspath(params[name])
+        return params
+
+    def _cluster(self, task_vars):
+        """The inventory host that stands for the cluster; None where the task's host is the control node itself."""
+        host = plain(task_vars.get('inventory_hostname'))
+        return None if host in LOCALHOST else host
+
+    def _led_nowhere(self, task_vars):
+        """Whether delegate_to was meant to lead elsewhere and could not: a play's connection settings outrank it without a word."""
+        to = self._task.delegate_to
+        return bool(to) and to not in LOCALHOST and task_vars['hostvars'].get(to, {}).get('ansible_connection') != 'local'
+
+    @contextlib.contextmanager
+    def _environment(self):
+        """The task's environment keyword, for this worker while it runs the task."""
+        before, wanted = dict(os.environ), {}
+        self._compute_environment_string(wanted)
+        os.environ.update({plain(name): str(plain(value)) for name, value in wanted.items()})
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+def _paint(text, verdict):
+    return stringc(text, COLORS[verdict]) if verdict in COLORS else text

@@ -1,0 +1,65 @@
+# Copyright (c) 2026, The talosops.talos maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options of every module, written once for both doors (the documentation lies in plugins/doc_fragments/).
+
+C(SPECS) maps a module's name to the keyword arguments of AnsibleModule and ArgumentSpecValidator.
+"""
+
+from __future__ import annotations
+
+from ansible_collections.talosops.talos.plugins.module_utils.judge.verdict import CRITICAL, FAIL_ON
+
+TIMEOUT = 10.0
+DEADLINE = 60.0
+
+CONNECTION = {
+    'talosconfig': {'type': 'path'},
+    'talosconfig_content': {'type': 'raw', 'no_log': True},
+    'context': {'type': 'str'},
+    'endpoints': {'type': 'list', 'elements': 'str'},
+    'nodes': {'type': 'list', 'elements': 'str'},
+    'kubeconfig': {'type': 'str'},
+    'kubeconfig_content': {'type': 'raw', 'no_log': True},
+    'kube_context': {'type': 'str'},
+    'proxy': {'type': 'str'},
+    'timeout': {'type': 'float', 'default': TIMEOUT},
+    'deadline': {'type': 'float', 'default': DEADLINE},
+}
+JUDGEMENT = {
+    'thresholds': {'type': 'dict'},
+    'expected_nodes': {'type': 'list', 'elements': 'str'},
+}
+SNAPSHOT = {
+    'snapshot': {'type': 'path'},
+}
+EXCLUSIVE = [('talosconfig', 'talosconfig_content'), ('kubeconfig', 'kubeconfig_content')]
+
+_SECTION = {
+    'argument_spec': {**SNAPSHOT, **CONNECTION, **JUDGEMENT},
+    'mutually_exclusive': EXCLUSIVE,
+}
+
+SPECS = {
+    'talos_snapshot': {
+        'argument_spec': {**CONNECTION, **JUDGEMENT, 'report_dir': {'type': 'path'}},
+        'mutually_exclusive': EXCLUSIVE,
+    },
+    'talos_members': _SECTION,
+    'talos_etcd_health': _SECTION,
+    'talos_certsans_check': {
+        'argument_spec': {**_SECTION['argument_spec'], 'names': {'type': 'list', 'elements': 'str'}},
+        'mutually_exclusive': EXCLUSIVE,
+    },
+    'talos_api_check': _SECTION,
+    # It never connects, and takes the connection options so that module_defaults for the action group fit every module.
+    'talos_report': {
+        'argument_spec': {
+            **CONNECTION,
+            **JUDGEMENT,
+            'reports': {'type': 'list', 'elements': 'path', 'required': True},
+            'fail_on': {'type': 'str', 'choices': list(FAIL_ON), 'default': CRITICAL},
+            'fail_on_incomplete': {'type': 'bool', 'default': False},
+        },
+        'mutually_exclusive': EXCLUSIVE,
+    },
+}
