@@ -13,6 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
+from tests.simulator.links import mac
+
 _CHECKS = (
     'ping', 'log', 'etcd', 'etcd-readiness', 'informer-sync', 'poststarthook/start-apiserver-admission-initializer',
     'poststarthook/generic-apiserver-start-informers', 'poststarthook/priority-and-fairness-config-consumer',
@@ -95,10 +97,7 @@ def kubernetes_node(model, name, listed):
     created = node.boot + timedelta(minutes=1) if node else wall - timedelta(days=40)
     created = min(created, wall)
     control_plane = node.control_plane if node else name in model.state['etcd']['members']
-    labels = {'beta.kubernetes.io/arch': 'amd64', 'beta.kubernetes.io/os': 'linux', 'kubernetes.io/arch': 'amd64', 'kubernetes.io/hostname': name,
-              'kubernetes.io/os': 'linux'}
-    if control_plane:
-        labels |= {'node-role.kubernetes.io/control-plane': '', 'node.kubernetes.io/exclude-from-external-load-balancers': ''}
+    labels, annotations = node_metadata(name, control_plane, node)
     taints = [{'key': 'node-role.kubernetes.io/control-plane', 'effect': 'NoSchedule'}] if control_plane else []
     schedulable = details.get('schedulable', True)
     if not schedulable:
@@ -112,8 +111,7 @@ def kubernetes_node(model, name, listed):
         spec['unschedulable'] = True
     return {
         'metadata': {'name': name, 'uid': str(uuid.uuid5(uuid.NAMESPACE_DNS, f'{model.seed}/node/{name}')), 'resourceVersion': '703',
-                     'creationTimestamp': _time(created), 'labels': labels,
-                     'annotations': {'node.alpha.kubernetes.io/ttl': '0', 'volumes.kubernetes.io/controller-managed-attach-detach': 'true'}},
+                     'creationTimestamp': _time(created), 'labels': labels, 'annotations': annotations},
         'spec': spec,
         'status': {
             'capacity': {'cpu': '2', 'memory': '8089600Ki', 'pods': '110'},
@@ -127,6 +125,25 @@ def kubernetes_node(model, name, listed):
                          'kubeProxyVersion': '', 'operatingSystem': 'linux', 'architecture': 'amd64'},
         },
     }
+
+
+def node_metadata(name, control_plane, node=None):
+    """(labels, annotations) of a Node object, as recorded; C(node) None for one whose machine is gone."""
+    labels = {'beta.kubernetes.io/arch': 'amd64', 'beta.kubernetes.io/os': 'linux', 'kubernetes.io/arch': 'amd64', 'kubernetes.io/hostname': name,
+              'kubernetes.io/os': 'linux'}
+    annotations = {}
+    if node and dict(node.cni_prefixes).get('flannel.1'):
+        annotations = {'flannel.alpha.coreos.com/backend-data': json.dumps({'VNI': 1, 'VtepMAC': mac(node, 'flannel.1')}, separators=(',', ':')),
+                       'flannel.alpha.coreos.com/backend-type': 'vxlan', 'flannel.alpha.coreos.com/kube-subnet-manager': 'true',
+                       'flannel.alpha.coreos.com/public-ip': node.address}
+    annotations['node.alpha.kubernetes.io/ttl'] = '0'
+    if control_plane:
+        owned = {'node-role.kubernetes.io/control-plane': '', 'node.kubernetes.io/exclude-from-external-load-balancers': ''}
+        labels |= owned
+        annotations |= {'talos.dev/owned-labels': json.dumps(list(owned), separators=(',', ':')),
+                        'talos.dev/owned-taints': '["node-role.kubernetes.io/control-plane"]'}
+    annotations['volumes.kubernetes.io/controller-managed-attach-detach'] = 'true'
+    return labels, annotations
 
 
 _PRESSURES = (('MemoryPressure', 'KubeletHasSufficientMemory', 'kubelet has sufficient memory available'),

@@ -21,16 +21,17 @@ def link_names(node):
     return {name: number for number, name in enumerate(names, 1)}
 
 
-def _mac(node, link):
+def mac(node, link):
+    """The hardware address of a link, as text."""
     digest = bytearray(hashlib.sha256(f'{node.identity}/{link}'.encode()).digest()[:6])
     digest[0] = digest[0] & 0xFC | 0x02
-    return bytes(digest)
+    return ':'.join(f'{byte:02x}' for byte in digest)
 
 
 def _link_local(node, link):
-    mac = bytearray(_mac(node, link))
-    mac[0] ^= 0x02
-    return str(ipaddress.IPv6Address(b'\xfe\x80' + bytes(6) + bytes(mac[:3]) + b'\xff\xfe' + bytes(mac[3:])))
+    own = bytearray.fromhex(mac(node, link).replace(':', ''))
+    own[0] ^= 0x02
+    return str(ipaddress.IPv6Address(b'\xfe\x80' + bytes(6) + bytes(own[:3]) + b'\xff\xfe' + bytes(own[3:])))
 
 
 def _prefixes(node):
@@ -66,11 +67,11 @@ def links(node):
 def _link(node, name, index):
     loopback, cni, container = name == 'lo', name in ('flannel.1', 'cni0'), node.model.platform == 'container'
     kind = {'flannel.1': 'vxlan', 'cni0': 'bridge', 'eth0': 'veth' if container else ''}.get(name, '')
-    mac = '00:00:00:00:00:00' if loopback else ':'.join(f'{byte:02x}' for byte in _mac(node, name))
+    hardware = '00:00:00:00:00:00' if loopback else mac(node, name)
     spec = {
         'index': index, 'type': 'loopback' if loopback else 'ether', 'linkIndex': 7 + node.number if kind == 'veth' else 0,
-        'flags': 'UP,LOOPBACK,RUNNING,LOWER_UP' if loopback else _UP, 'hardwareAddr': mac, 'permanentAddr': '',
-        'broadcastAddr': mac if loopback else _BROADCAST, 'mtu': 65536 if loopback else 1450 if cni else 1500,
+        'flags': 'UP,LOOPBACK,RUNNING,LOWER_UP' if loopback else _UP, 'hardwareAddr': hardware, 'permanentAddr': '',
+        'broadcastAddr': hardware if loopback else _BROADCAST, 'mtu': 65536 if loopback else 1450 if cni else 1500,
         'queueDisc': 'noqueue' if loopback or cni or container else 'fq_codel',
         'operationalState': 'unknown' if loopback or name == 'flannel.1' else 'up', 'kind': kind, 'slaveKind': '',
     }
@@ -106,6 +107,8 @@ def routes(node):
             elif scope == 'link':
                 add(f'{link}/inet6//fe80::/64/256', 'fe80::/64', link, priority=256)
                 add(f'local/{link}/inet6//{address}/128/0', f'{address}/128', link, table='local', kind='local')
+                if link != 'eth0':
+                    add(f'local/{link}/inet6//fe80::/128/0', 'fe80::/128', link, table='local', kind='anycast')
                 add(f'local/{link}/inet6//ff00::/8/256', 'ff00::/8', link, table='local', kind='multicast', priority=256)
             continue
         add(f'local/inet4//{address}/32/0', f'{address}/32', link, src=address, table='local', scope='host', kind='local')

@@ -18,6 +18,7 @@ from tests.simulator.scenario import ScenarioError
 _BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 _ETCD_VERSIONS = {9: '3.5.21', 10: '3.5.21', 11: '3.6.5', 12: '3.6.7', 13: '3.6.12', 14: '3.7.0'}
 _PREFIX_LENGTH = 24
+_NOT_IN_CONTAINERS = ('auditd', 'dashboard', 'syslogd', 'udevd')
 TLS_FAILS = 'TLS fails both ways'
 
 
@@ -50,6 +51,8 @@ class Node:
         self.boot = model.clock.wall - scenarios.duration(self.given.get('uptime') or model.state['uptime'])
         defaults = model.state['services_cp' if control_plane else 'services_worker']
         self.services = {**defaults, **(self.given.get('services') or {})}
+        if model.platform == 'container':
+            self.services = {name: state for name, state in self.services.items() if name not in _NOT_IN_CONTAINERS}
         self.identity = _identity(model.seed, name, [address])
         self.uuid = str(uuid.UUID(bytes=hashlib.sha256(f'uuid/{self.identity}'.encode()).digest()[:16], version=4))
         self.tls_fails = self._tls_fails()

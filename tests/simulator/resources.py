@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from tests.simulator import resource_types, services
+from tests.simulator.kubernetes import node_metadata
 from tests.simulator.links import addresses, links, routes
 from tests.simulator.resource import Resource
 
@@ -237,13 +238,9 @@ def _node_statuses(node):
     if listed is None:
         return []
     details = listed if isinstance(listed, dict) else {}
-    labels = {'beta.kubernetes.io/arch': 'amd64', 'beta.kubernetes.io/os': 'linux', 'kubernetes.io/arch': 'amd64',
-              'kubernetes.io/hostname': node.hostname, 'kubernetes.io/os': 'linux'}
-    if node.control_plane:
-        labels |= {'node-role.kubernetes.io/control-plane': '', 'node.kubernetes.io/exclude-from-external-load-balancers': ''}
+    labels, annotations = node_metadata(node.hostname, node.control_plane, node)
     spec = {'nodename': node.hostname, 'nodeReady': str(details.get('ready', 'True')) == 'True',
-            'unschedulable': not details.get('schedulable', True), 'labels': labels,
-            'annotations': {'node.alpha.kubernetes.io/ttl': '0', 'volumes.kubernetes.io/controller-managed-attach-detach': 'true'}}
+            'unschedulable': not details.get('schedulable', True), 'labels': labels, 'annotations': annotations}
     if node.minor >= 12:
         spec['podCIDRs'] = [node.pod_cidr] if node.pod_cidr else []
     return _one(node.hostname, 'k8s.NodeStatusController', spec, version=6)
