@@ -60,18 +60,20 @@ class KubernetesApi:
         for name, value in self._headers.items():
             self._client.set_default_header(name, value)
         self._core = client.CoreV1Api(self._client)
-        self._version = client.VersionApi(self._client)
 
     def version(self, seconds):
         """What /version says: {gitVersion, major, minor, …}."""
-        return self._json(self.source.server, lambda: self._version.get_code(_preload_content=False, _request_timeout=seconds))
+        status, body = self._get(self.source.server, '/version', seconds)
+        if status != 200:
+            raise _status(self.source.server, status, body)
+        return _parsed(self.source.server, body)
 
     def nodes(self, seconds):
         """All Nodes as the API has them, read page by page; C(seconds()) gives those of the next call."""
         found, token = [], None
         while True:
-            page = self._json(self.source.server, lambda: self._core.list_node(
-                limit=PAGE, _preload_content=False, _request_timeout=seconds(), **({'_continue': token} if token else {})))
+            page = _parsed(self.source.server, self._answer(self.source.server, lambda: self._core.list_node(
+                limit=PAGE, _preload_content=False, _request_timeout=seconds(), **({'_continue': token} if token else {})).data))
             found += page.get('items') or []
             token = (page.get('metadata') or {}).get('continue')
             if not token:
@@ -79,29 +81,28 @@ class KubernetesApi:
 
     def readyz(self, seconds, server=None):
         """C({status, body}) of /readyz?verbose, whatever the status; C(server) is a URL, by default that of the kubeconfig."""
-        server = server or self.source.server
-        response = self._answer(server, lambda: self._pool.request(
-            'GET', f'{server}/readyz?verbose', headers=self._headers, timeout=urllib3.Timeout(total=seconds), retries=False, redirect=False,
-            preload_content=False))
-        try:
-            return {'status': response.status, 'body': self._answer(server, lambda: response.read(BODY_MOST)).decode('utf-8', 'replace')}
-        finally:
-            response.release_conn()
+        status, body = self._get(server or self.source.server, '/readyz?verbose', seconds)
+        return {'status': status, 'body': body.decode('utf-8', 'replace')}
 
     def close(self):
         self._pool.clear()
 
-    def _json(self, server, call):
-        response = self._answer(server, call)
-        try:
-            return json.loads(response.data)
-        except ValueError:
-            raise TalosError(f'{server} answered with something that is no JSON.') from None
+    def _get(self, server, path, seconds):
+        """C((status, body bytes)) of a GET that the generated client has no method for, or only under another path."""
+        def call():
+            response = self._pool.request('GET', server + path, headers=self._headers, timeout=urllib3.Timeout(total=seconds), retries=False,
+                                          redirect=False, preload_content=False)
+            try:
+                return response.status, response.read(BODY_MOST)
+            finally:
+                response.release_conn()
+
+        return self._answer(server, call)
 
     def _answer(self, server, call):
         """What the call gives; every way in which it fails is a TalosError."""
         try:
-            response = call()
+            return call()
         except (HTTPError, OSError) as error:
             raise _failure(server, error) from None
         except Exception as error:
@@ -109,7 +110,6 @@ class KubernetesApi:
             if status is None:
                 raise
             raise _status(server, status, getattr(error, 'body', None)) from None
-        return response
 
 
 def _credentials(source):
@@ -157,6 +157,16 @@ def _pool(source, context, proxy):
     return urllib3.ProxyManager(f'http://{endpoints.join(chosen.host, chosen.port)}', proxy_headers=headers, **options)
 
 
+def _parsed(server, body):
+    try:
+        document = json.loads(body)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise TalosError(f'{server} answered with something that is not the Kubernetes API.')
+    return document
+
+
 def _failure(server, error):
     reason = getattr(error, 'reason', None) or error
     if isinstance(error, NewConnectionError):
@@ -164,7 +174,7 @@ def _failure(server, error):
     if isinstance(error, HTTPTimeout):
         return DeadlineExceeded(f'{server} did not answer in time.')
     if isinstance(error, ProxyError):
-        return TransportError(f'The proxy did not lead to {server}: {_last(error)}.', 'proxy', server)
+        return TransportError(f'The proxy did not lead to {server}: {getattr(error, "original_error", None) or error}.', 'proxy', server)
     if isinstance(error, SSLError):
         return TransportError(f'The certificate of {server} is not accepted: {_last(reason)}.', 'untrusted_ca', server)
     return TransportError(f'The connection to {server} broke: {_last(reason)}.', 'reset', server)

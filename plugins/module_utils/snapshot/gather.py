@@ -81,9 +81,10 @@ class Gather:
         try:
             endpoints = self._first_wave(pool)
             machines, placed = self._known(endpoints)
-            reader = MachineReader(self.client, self.asker, self._reads, self._good(endpoints), self._direct(endpoints, placed))
+            good = self._good(endpoints)
+            reader = MachineReader(self.client, self.asker, self._reads, good, self._behind(endpoints, placed))
             if self._kubernetes:
-                self._kubernetes.start(machines, reader.routes)
+                self._kubernetes.start(machines, [(placed[e.text].address, e) for e in good if e.text in placed][:2])
             self._second_wave(pool, reader, machines, endpoints, placed)
             kubernetes = self._kubernetes.result(machines) if self._kubernetes else {'source': None, 'server': None, 'error': None, 'data': {}, 'servers': {}}
             placed = self._settle(pool, reader, machines, placed, kubernetes)
@@ -159,18 +160,17 @@ class Gather:
                 machine.data['certificate'] = Datum(UNREACHABLE, at=endpoint.datum('Version').at, reason=endpoint.error['text'] if endpoint.error else None)
         return machines, placed
 
-    @staticmethod
-    def _good(endpoints):
+    def _good(self, endpoints):
         """The endpoints to go through: control plane nodes that answered, those of unknown type last, never a worker."""
         answering = [e for e in endpoints if e.connected and any(e.datum(kind).state in (READ, REFUSED) for kind in ENDPOINT_KINDS)]
         kinds = {endpoint.text: union.machine_type(_spec(endpoint.datum('MachineTypes'))) for endpoint in answering}
-        usable = [endpoint for endpoint in answering if kinds[endpoint.text] != WORKER]
-        return sorted(usable, key=lambda endpoint: kinds[endpoint.text] != CONTROL_PLANE)
+        usable = [dialled for dialled in self.client.endpoints if kinds.get(dialled.text, WORKER) != WORKER]
+        return sorted(usable, key=lambda dialled: kinds[dialled.text] != CONTROL_PLANE)
 
-    @staticmethod
-    def _direct(endpoints, placed):
+    def _behind(self, endpoints, placed):
         """C({id(machine): endpoint}) of the machines that answer behind an endpoint themselves."""
-        return {id(placed[endpoint.text]): endpoint for endpoint in endpoints if endpoint.connected and endpoint.text in placed}
+        connected = {endpoint.text for endpoint in endpoints if endpoint.connected}
+        return {id(placed[dialled.text]): dialled for dialled in self.client.endpoints if dialled.text in connected and dialled.text in placed}
 
     # -- second wave ----------------------------------------------------------------------------------------
 

@@ -5,9 +5,9 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError as NotDone
 
-from ansible_collections.talosops.talos.plugins.module_utils.api import credentials, endpoint as endpoints
+from ansible_collections.talosops.talos.plugins.module_utils.api import endpoint as endpoints
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import NOT_ASKED, READ, REFUSED, RoleRefused, TalosError
 from ansible_collections.talosops.talos.plugins.module_utils.kube import api as kube_api
 from ansible_collections.talosops.talos.plugins.module_utils.kube import config as kube_config
@@ -32,7 +32,7 @@ class Kubernetes:
         self._budget = budget
         self._redactor = redactor
         self._tmp_dir = tmp_dir
-        self._thread = None
+        self._ended = Future()
         self._error = None
         self._data = {}
         self._servers = []
@@ -42,23 +42,24 @@ class Kubernetes:
         if self._source is not None or self._may_mint:
             threading.Thread(target=self._import, name='talos-kubernetes-import', daemon=True).start()
 
-    def start(self, machines, routes):
-        """Begin to read: the API behind the kubeconfig, and each control plane node's own API server."""
+    def start(self, machines, minters):
+        """Begin to read: the API behind the kubeconfig, and each control plane node's own API server.
+
+        C(minters) are the control plane nodes that may be asked for a kubeconfig, as (address, endpoint to go through).
+        """
         servers = [(machine, _server(machine)) for machine in machines if machine.type == CONTROL_PLANE and machine.address]
-        minters = [(machine.address, route) for route in routes for machine in machines if machine.type == CONTROL_PLANE and machine.address][:2]
-        self._thread = threading.Thread(target=self._run, args=(servers, minters), name='talos-kubernetes', daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._run, args=(servers, minters), name='talos-kubernetes', daemon=True).start()
 
     def result(self, machines):
-        """C({source, server, error, data: {kind: Datum}, servers: [(machine, Datum)]}); waits for the thread, at most to the end of the budget."""
-        self._thread.join(self._budget.left() + 1)
-        if self._thread.is_alive():
+        """C({source, server, error, data: {kind: Datum}, servers: [(machine, Datum)]}); waits at most to the end of the budget."""
+        try:
+            self._ended.result(self._budget.left() + 1)
+        except NotDone:
             return self._nothing(Datum(NOT_ASKED, at=now(), reason='the Kubernetes API had not answered when the time for the whole gather had passed'))
-        nodes = self._data.get('nodes')
-        if nodes is not None and nodes.ok and nodes.value and self._source.origin != kube_config.TALOS and not union.shares_a_machine(machines, nodes.value):
+        nodes = self._data['nodes']
+        if nodes.ok and nodes.value and self._source.origin != kube_config.TALOS and not union.shares_a_machine(machines, nodes.value):
             return self._nothing(Datum(REFUSED, at=nodes.at, reason=FOREIGN))
-        return {'source': self._source.origin if self._source else None, 'server': self._source.server if self._source else None, 'error': self._error,
-                'data': self._data, 'servers': self._servers}
+        return self._found(self._error, self._data, self._servers)
 
     def _import(self):
         try:
@@ -68,12 +69,20 @@ class Kubernetes:
 
     def _run(self, servers, minters):
         try:
-            if self._source is None:
-                self._source = self._mint(minters)
-            api = kube_api.KubernetesApi(self._source, self._proxy, self._tmp_dir)
+            self._read(servers, minters)
         except TalosError as error:
-            self._fail(error)
-            return
+            self._error = self._redactor.text(error.message)
+            self._data = {kind: Datum(error.state, at=now(), reason=self._error) for kind in sorted(KINDS)}
+            self._ended.set_result(None)
+        except BaseException as error:
+            self._ended.set_exception(error)
+        else:
+            self._ended.set_result(None)
+
+    def _read(self, servers, minters):
+        if self._source is None:
+            self._source = self._mint(minters)
+        api = kube_api.KubernetesApi(self._source, self._proxy, self._tmp_dir)
         with ThreadPoolExecutor(_CALLS, 'talos-kubernetes-call') as calls:
             asked = {
                 'version': calls.submit(self._ask, lambda: api.version(self._budget.seconds())),
@@ -92,8 +101,7 @@ class Kubernetes:
         error = None
         for address, route in minters:
             try:
-                self._budget.seconds()
-                text = self._client.node(address, via=route).kubeconfig()
+                text = self._client.node(address, via=route).kubeconfig(self._budget.seconds())
                 return kube_config.load(content=text, origin=kube_config.TALOS)
             except RoleRefused:
                 raise RoleRefused(NEEDS) from None
@@ -107,13 +115,12 @@ class Kubernetes:
         except TalosError as error:
             return Datum(error.state, at=now(), reason=self._redactor.text(error.message), code=getattr(error, 'code', None))
 
-    def _fail(self, error):
-        self._error = self._redactor.text(error.message)
-        self._data = {kind: Datum(error.state, at=now(), reason=self._error) for kind in sorted(KINDS)}
-
     def _nothing(self, datum):
-        return {'source': self._source.origin if self._source else None, 'server': self._source.server if self._source else None, 'error': datum.reason,
-                'data': {kind: datum for kind in sorted(KINDS)}, 'servers': []}
+        return self._found(datum.reason, {kind: datum for kind in sorted(KINDS)}, [])
+
+    def _found(self, error, data, servers):
+        source = self._source
+        return {'source': source.origin if source else None, 'server': source.server if source else None, 'error': error, 'data': data, 'servers': servers}
 
 
 def _server(machine):

@@ -36,7 +36,6 @@ class MachineReader:
         self._asker = asker
         self._reads = [read for read in reads if read is not _VERSION]
         self._behind = behind
-        self._expected = {}
         self.routes = list(routes)
 
     def read(self, machine):
@@ -44,20 +43,19 @@ class MachineReader:
         if not machine.address:
             self._skip(machine, Datum(UNREACHABLE, at=now(), reason='no address of it is known'), 'resolve', None)
             return
-        self._expected[id(machine)] = machine.key
         with ThreadPoolExecutor(CALLS_AT_ONCE, 'talos-call') as calls:
             handle = self._reach(machine, calls)
             if handle is not None:
                 self._read_all(machine, handle, calls)
 
     def astray(self, machines):
-        """Machines whose address was answered by another one; each with its next address, as if nothing had been asked."""
+        """Members whose address was answered by another one (a VIP that moved); each with its next address, as if nothing had been asked."""
         answered = {union.identity(machine) for machine in machines if machine.answered and union.identity(machine) == machine.key}
         found = []
         for machine in machines:
             said = union.identity(machine)
             others = [address for address in machine.addresses if address != machine.address]
-            if said and said != machine.key and said in answered and others:
+            if union.DISCOVERY in machine.known_from and said != machine.key and said in answered and others:
                 machine.addresses = others
                 machine.address = others[0]
                 machine.answered, machine.via = False, None
@@ -71,11 +69,11 @@ class MachineReader:
         """A handle of the machine through the first endpoint by which it answers; None when it does not."""
         routes = self._routes_to(machine)
         if not routes:
-            direct = self._behind.get(id(machine))
-            if direct is None:
+            endpoint = self._behind.get(id(machine))
+            if endpoint is None:
                 self._skip(machine, Datum(UNREACHABLE, at=now(), reason='no control plane endpoint answered'), 'no_endpoint', None)
                 return None
-            routes = [(direct, self._client.direct(self._dialled(direct)))]
+            routes = [(endpoint, self._client.direct(endpoint))]
         reach, asked, failed = {}, {}, None
         waiting = list(routes)
         while waiting or asked:
@@ -104,10 +102,7 @@ class MachineReader:
         chosen = self.routes[:1]
         own = self._behind.get(id(machine))
         others = [endpoint for endpoint in self.routes[1:] if endpoint is own] or self.routes[1:]
-        return [(endpoint, self._client.node(machine.address, via=self._dialled(endpoint))) for endpoint in chosen + others[:1]]
-
-    def _dialled(self, endpoint):
-        return next(dialled for dialled in self._client.endpoints if dialled.text == endpoint.text)
+        return [(endpoint, self._client.node(machine.address, via=endpoint)) for endpoint in chosen + others[:1]]
 
     def _skip(self, machine, datum, kind, via):
         """Every read of a machine that does not answer stands as that."""
@@ -143,7 +138,7 @@ class MachineReader:
         if isinstance(error, TransportError):
             for endpoint in self.routes:
                 if endpoint.text != machine.via:
-                    return self._asker.ask(read, self._client.node(machine.address, via=self._dialled(endpoint)))[0]
+                    return self._asker.ask(read, self._client.node(machine.address, via=endpoint))[0]
         return datum
 
 
