@@ -119,7 +119,7 @@ endpoints:
       node: cp-1
       error: null
       error_kind: null
-unreachable:
+not_answering:
   description: Machines that did not answer, with how.
   returned: success
   type: dict

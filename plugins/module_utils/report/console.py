@@ -7,6 +7,7 @@ What stands in a report came from the cluster, log lines included: control chara
 
 from __future__ import annotations
 
+import re
 import textwrap
 from itertools import groupby
 
@@ -20,6 +21,7 @@ UNKNOWN_MOST = 3
 ROOTS_MOST = 5
 EVIDENCE_MOST = 3
 EVIDENCE_CHARACTERS = 300
+TITLE_CHARACTERS = 240
 NODES_MOST = 6
 
 _MARGIN = 2
@@ -97,7 +99,7 @@ def _section(report, section, paint):
     mine = [finding for finding in report['findings'] if finding['section'] == section.key]
     told = [finding for finding in mine if finding['verdict'] != v.UNKNOWN][:FINDINGS_MOST]
     unseen = [finding for finding in mine if finding['verdict'] == v.UNKNOWN][:UNKNOWN_MOST]
-    for _shared, group in groupby((f for f in mine if f in told or f in unseen), key=_advice):
+    for _shared, group in groupby((finding for finding in mine if finding in told or finding in unseen), key=_alike):
         lines.extend(_findings(report, list(group), paint))
     left = len(mine) - len(told) - len(unseen)
     if left:
@@ -114,32 +116,31 @@ def _not_built(sections, paint):
     return _entry(v.UNKNOWN, f'{NOT_BUILT}: {", ".join(names)}', _MARGIN, paint)
 
 
-def _advice(finding):
-    """What findings must share to be explained together."""
-    return finding['check'], finding['verdict'], finding['means'], finding['next_step'], finding['because_of']
+def _alike(finding):
+    """What findings must share to be told together."""
+    return finding['check'], finding['verdict'], finding['because_of']
 
 
 def _findings(report, findings, paint):
-    """Findings that one explanation fits: each with what was seen, then what it means and what to do, once."""
+    """Findings of one check: each with what was seen; what they mean and what to do is said once where it is the same."""
     indent = _MARGIN + _COLUMN
-    last = findings[-1]
     lines = []
-    for finding in findings:
-        lines.extend(_entry(finding['verdict'], f'{_clean(finding["title"])} [{finding["check"]}]', indent, paint))
-        if finding['verdict'] != v.UNKNOWN:
-            lines.extend(_seen(finding, indent))
-    if last['means'] and last['verdict'] != v.UNKNOWN:
-        lines.extend(_detail('means', last['means'], indent))
-    lines.extend(_because(report, last, indent + _COLUMN))
-    if last['next_step'] and last['verdict'] != v.UNKNOWN:
-        lines.extend(_detail('next', last['next_step'], indent))
-    return lines
+    for finding, following in zip(findings, [*findings[1:], None]):
+        lines.extend(_entry(finding['verdict'], f'{_clean(finding["title"], TITLE_CHARACTERS)} [{finding["check"]}]', indent, paint))
+        if finding['verdict'] == v.UNKNOWN:
+            continue
+        lines.extend(_seen(report, finding, indent))
+        for label, field in (('means', 'means'), ('next', 'next_step')):
+            if finding[field] and (following is None or following[field] != finding[field]):
+                lines.extend(_detail(label, finding[field], indent))
+    return lines + _because(report, findings[-1], indent)
 
 
-def _seen(finding, indent):
-    lines = _detail('nodes', _names(finding['nodes']), indent) if finding['nodes'] else []
+def _seen(report, finding, indent):
+    untold = [node for node in finding['nodes'] if str(node) not in finding['title']]
+    lines = _detail('nodes', _names(finding['nodes']), indent) if untold else []
     for evidence in finding['evidence'][:EVIDENCE_MOST]:
-        lines.extend(_detail('seen', _evidence(evidence), indent))
+        lines.extend(_detail('seen', _evidence(report, evidence), indent))
     left = len(finding['evidence'][EVIDENCE_MOST:]) + finding.get('more_evidence', 0)
     if left:
         lines.extend(_detail('', f'and {left} more', indent))
@@ -147,18 +148,23 @@ def _seen(finding, indent):
 
 
 def _because(report, finding, indent):
-    titles = {other['id']: other['title'] for other in report['findings']}
-    margin = ' ' * indent
-    return [line for cause in finding['because_of']
-            for line in _wrap(f'because of {_clean(cause)}: {_clean(titles.get(cause, ""))}'.rstrip(': '), margin, margin + '  ')]
+    """The causes by check, each with the nodes it was found on."""
+    causes = {}
+    for other in report['findings']:
+        if other['id'] in finding['because_of']:
+            causes.setdefault(other['check'], []).extend(other['nodes'])
+    lead = ' ' * (indent + _COLUMN)
+    return [line for check, nodes in causes.items() for line in _wrap(f'because of {check}{_on(nodes)}', lead, lead + ' ' * 7)]
 
 
-def _evidence(evidence):
-    text = _clean(evidence['text'])
-    if len(text) > EVIDENCE_CHARACTERS:
-        text = text[:EVIDENCE_CHARACTERS - 1] + '…'
-    where = ' '.join(_clean(part) for part in (evidence.get('node'), evidence.get('source'), evidence.get('at')) if part)
-    return f'{where}: {text}' if where else text
+def _evidence(report, evidence):
+    at = str(evidence.get('at') or '')
+    day, _t, clock = at.partition('T')
+    if clock and day == str(report.get('started_at'))[:len(day)]:
+        at = clock
+    at = re.sub(r'\.\d+', '', at)
+    where = ' '.join(_clean(part) for part in (evidence.get('node'), evidence.get('source'), at) if part)
+    return f'{where}: {_clean(evidence["text"], EVIDENCE_CHARACTERS)}' if where else _clean(evidence['text'], EVIDENCE_CHARACTERS)
 
 
 def _foot(report, path, paint):
@@ -166,12 +172,15 @@ def _foot(report, path, paint):
     first = ', '.join(paint(f'{counts.get(name, 0)} {name}', name) if counts.get(name) else f'0 {name}' for name in _COUNTED)
     lines = [f'{" " * _MARGIN}judged: {first}, {counts.get(v.OK, 0)} ok, {counts.get(v.NOT_APPLICABLE, 0)} not applicable']
     roots = [finding for finding in report['findings'] if finding['root'] and v.rank(finding['verdict']) >= v.rank(v.WARNING)]
-    for number, finding in enumerate(roots[:ROOTS_MOST], 1):
+    kinds = {}
+    for finding in roots:
+        kinds.setdefault(finding['check'], []).append(finding)
+    for number, alike in enumerate(list(kinds.values())[:ROOTS_MOST], 1):
         lead = f'{" " * _MARGIN}{"begin with: " if number == 1 else " " * 12}{number}. '
-        where = f' ({_names(finding["nodes"])})' if finding['nodes'] else ''
-        lines.extend(_wrap(f'{_clean(finding["title"])}{where}', lead, ' ' * len(lead)))
-    if len(roots) > ROOTS_MOST:
-        lines.append(f'{" " * (_MARGIN + 12)}and {len(roots) - ROOTS_MOST} more causes of their own')
+        more = f', and {len(alike) - 1} more of this kind' if len(alike) > 1 else ''
+        lines.extend(_wrap(f'{_clean(alike[0]["title"], TITLE_CHARACTERS)}{more}', lead, ' ' * len(lead)))
+    if len(kinds) > ROOTS_MOST:
+        lines.append(f'{" " * (_MARGIN + 12)}and {len(kinds) - ROOTS_MOST} more causes of their own')
     if path:
         lines.append(f'{" " * _MARGIN}report: {path}')
     return lines
@@ -218,6 +227,12 @@ def _plural(noun, number):
     return noun if number == 1 else noun + 's'
 
 
-def _clean(text):
-    """One line of printable text."""
-    return ''.join(c if c.isprintable() else '?' for c in ' '.join(str(text).split()))
+def _on(nodes):
+    unique = list(dict.fromkeys(nodes))
+    return f' ({_names(unique)})' if unique else ''
+
+
+def _clean(text, most=None):
+    """One line of printable text, of at most so many characters."""
+    line = ''.join(c if c.isprintable() else '?' for c in ' '.join(str(text).split()))
+    return line if most is None or len(line) <= most else line[:most - 1] + '…'

@@ -26,7 +26,8 @@ def cluster_key(name, cluster_id):
     Two clusters of one name have different ids, so they never share a key.
     """
     slug = re.sub(r'[^a-z0-9]+', '_', (name or '').lower()).strip('_') or 'cluster'
-    return f'{slug}_{hashlib.sha256(f"{name or ""}{cluster_id or ""}".encode()).hexdigest()[:8]}'
+    digest = hashlib.sha256(((name or '') + (cluster_id or '')).encode()).hexdigest()
+    return f'{slug}_{digest[:8]}'
 
 
 def make_directory(root, key, when):
@@ -72,23 +73,22 @@ def use_directory(path, key):
     return path
 
 
-def write(path, data):
-    """Write bytes to C(path), 0600, so that it is there as a whole or not at all."""
-    directory = os.path.dirname(path)
-    handle, scratch = tempfile.mkstemp(prefix='.', dir=directory)
-    try:
-        with os.fdopen(handle, 'wb') as file:
-            file.write(data)
-        os.replace(scratch, path)
-    except BaseException:
-        os.unlink(scratch)
-        raise
-
-
 def write_report(directory, report):
-    """Write report.json; returns its path."""
+    """Write report.json, so that it is there as a whole or not at all; returns its path."""
     path = os.path.join(directory, REPORT)
-    write(path, json.dumps(report, indent=1, ensure_ascii=False).encode() + b'\n')
+    scratch = None
+    try:
+        handle, scratch = tempfile.mkstemp(prefix='.report-', dir=directory)
+        with os.fdopen(handle, 'w', encoding='utf-8') as file:
+            json.dump(report, file, indent=1, ensure_ascii=False)
+            file.write('\n')
+        os.replace(scratch, path)
+        scratch = None
+    except OSError as error:
+        raise InputError(f'The report could not be written to {path}: {error.strerror}.') from None
+    finally:
+        if scratch:
+            os.unlink(scratch)
     return path
 
 

@@ -15,7 +15,7 @@ def run(params, check_mode, say):
 
 
 def of(snapshot, params):
-    """C(client): the talosconfig in use; C(endpoints): how dialling each went; C(unreachable): machines that did not answer."""
+    """C(client): the talosconfig in use; C(endpoints): how dialling each went; C(not_answering): machines that did not answer."""
     names = facts.labels(snapshot)
     certificate = snapshot.client.get('certificate') or {}
     return {
@@ -33,6 +33,6 @@ def of(snapshot, params):
             'error': (endpoint.error or {}).get('text'),
             'error_kind': (endpoint.error or {}).get('kind'),
         } for endpoint in snapshot.endpoints],
-        'unreachable': {names[machine.key]: machine.unreachable['text'] if machine.unreachable else 'no answer'
+        'not_answering': {names[machine.key]: machine.unreachable['text'] if machine.unreachable else 'no answer'
                         for machine in snapshot.machines if not machine.answered},
     }
