@@ -89,7 +89,8 @@ async def _pump(reader, writer):
 
 async def _answer(writer, status, text, headers=''):
     body = text.encode()
-    writer.write(f'HTTP/1.1 {status}\r\n{headers}Content-Type: text/plain\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n'.encode() + body)
+    headers += f'Content-Type: text/plain\r\nContent-Length: {len(body)}\r\nConnection: close\r\n'
+    writer.write(f'HTTP/1.1 {status}\r\n{headers}\r\n'.encode() + body)
     await writer.drain()
     writer.close()
     await writer.wait_closed()

@@ -52,14 +52,17 @@ class Identity:
     @property
     def key_pem(self):
         """PKCS #8, which OpenSSL loads for every kind of key."""
-        return self.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        return self._private_bytes(serialization.PrivateFormat.PKCS8)
 
     @property
     def talos_key_pem(self):
-        """As a talosconfig holds it: Ed25519 as PKCS #8 under a label of Talos's own (talos-api 2.1), others in the traditional form."""
+        """As a talosconfig holds it: Ed25519 as PKCS #8 under Talos's own label (talos-api 2.1), others in the traditional form."""
         if isinstance(self.key, ed25519.Ed25519PrivateKey):
             return self.key_pem.replace(b' PRIVATE KEY', b' ED25519 PRIVATE KEY')
-        return self.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
+        return self._private_bytes(serialization.PrivateFormat.TraditionalOpenSSL)
+
+    def _private_bytes(self, form):
+        return self.key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
 
 
 class Authority(Identity):
@@ -95,15 +98,15 @@ class Authority(Identity):
 
     def server(self, common_name=None, dns=(), ips=(), key=None, not_before=None, not_after=None, organizations=()):
         """What apid serves: serverAuth, 24 hours, from an hour ago unless told otherwise."""
-        return self.issue(
-            common_name, organizations, dns=dns, ips=ips, usages=[SERVER_AUTH], key=key, not_before=not_before, not_after=not_after, hours=24
-        )
+        return self.issue(common_name, organizations, dns, ips, [SERVER_AUTH], key, not_before, not_after, hours=24)
 
     def client(self, roles=('os:admin',), common_name=None, key=None, not_before=None, not_after=None, usages=(CLIENT_AUTH,)):
         """What a talosconfig holds: the roles as organizations, clientAuth, one year."""
         return self.issue(common_name, roles, usages=usages, key=key, not_before=not_before, not_after=not_after, hours=24 * 365)
 
-    def issue(self, common_name=None, organizations=(), dns=(), ips=(), usages=(SERVER_AUTH,), key=None, not_before=None, not_after=None, hours=24):
+    def issue(
+        self, common_name=None, organizations=(), dns=(), ips=(), usages=(SERVER_AUTH,), key=None, not_before=None, not_after=None, hours=24
+    ):
         """Any leaf certificate of this authority. Times are aware datetimes; C(hours) counts from C(not_before)."""
         private = _KEYS[key or self._kind()]()
         not_before = not_before or datetime.now(timezone.utc) - HOUR

@@ -39,8 +39,10 @@ def main(arguments=None):
             if options.talosconfig_out:
                 _write(options.talosconfig_out, replay.talosconfig)
             return _run(command or [os.environ.get('SHELL', 'sh')], _environment(replay))
-    except (KeyboardInterrupt, _Terminated):
+    except KeyboardInterrupt:
         return 130
+    except _Terminated:
+        return 143
     except OSError as error:
         print(error, file=sys.stderr)
         return 125
@@ -74,24 +76,33 @@ def _environment(replay):
 
 
 def _run(command, environment):
-    """Run to the end, also when the terminal or a supervisor interrupts: the command decides, what is served goes after it."""
+    """Run to the end, also when interrupted: the command decides, what is served goes after it.
+
+    Ctrl-C reaches the command by itself, being of the same terminal; SIGTERM is passed on.
+    """
+    running, stopped = [], []
+
+    def stop(_signal, _frame):
+        stopped.append(True)
+        for process in running:
+            process.terminate()
+
+    signal.signal(signal.SIGINT, lambda _signal, _frame: None)
+    signal.signal(signal.SIGTERM, stop)
     try:
         process = subprocess.Popen(command, env=environment)
     except OSError as error:
         print(f'{command[0]}: {error.strerror}', file=sys.stderr)
         return 127
-    while True:
-        try:
-            code = process.wait()
-            return code if code >= 0 else 128 - code
-        except KeyboardInterrupt:
-            continue  # Ctrl-C reaches the command too, being of the same terminal
-        except _Terminated:
-            process.terminate()
+    running.append(process)
+    if stopped:
+        process.terminate()
+    code = process.wait()
+    return code if code >= 0 else 128 - code
 
 
 class _Terminated(BaseException):
-    """SIGTERM arrived."""
+    """SIGTERM arrived before the command ran."""
 
 
 def _interrupt(_signal, _frame):

@@ -49,7 +49,8 @@ def _subject(said, machine, metadata, method):
         raise Status(PERMISSION_DENIED, 'no request forwarding')
     if subject is None and is_ip(node):
         target = f'[{node}]:{PORT}' if ':' in node else f'{node}:{PORT}'
-        raise Status(UNAVAILABLE, f'connection error: desc = "transport: Error while dialing: dial tcp {target}: connect: no route to host"')
+        dialling = f'transport: Error while dialing: dial tcp {target}: connect: no route to host'
+        raise Status(UNAVAILABLE, f'connection error: desc = "{dialling}"')
     if subject is None:
         raise Status(UNAVAILABLE, 'name resolver error: produced zero addresses')
     return subject

@@ -104,7 +104,8 @@ class _Ports:
             entry = own[0]
         if 'error' in entry:
             return _failing(entry['error'])
-        return HttpsServer(kubernetes.handler(self._said, address), tls=self._tls(entry, self._kubernetes_authority, ('http/1.1',), 'optional'))
+        tls = self._tls(entry, self._kubernetes_authority, ('http/1.1',), 'optional')
+        return HttpsServer(kubernetes.handler(self._said, address), tls=tls)
 
     def _tls(self, entry, authority, alpn, client):
         """One certificate for all addresses under which the same one was recorded.

@@ -70,7 +70,9 @@ def server(background):
 
 @pytest.fixture
 def channel(server):
-    options = [('grpc.max_receive_message_length', 32 * 1024 * 1024), ('grpc.max_send_message_length', 32 * 1024 * 1024)]
+    # Without a pool of its own a channel would inherit the connection of the test before it.
+    options = [('grpc.use_local_subchannel_pool', 1)]
+    options += [('grpc.max_receive_message_length', 32 * 1024 * 1024), ('grpc.max_send_message_length', 32 * 1024 * 1024)]
     with grpc.insecure_channel(server.address, options=options) as channel:
         yield channel
 

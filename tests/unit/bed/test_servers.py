@@ -70,7 +70,8 @@ def test_https_refuses_a_client_without_a_certificate(authority, api):
 
 def test_the_proxy_maps_addresses_and_says_what_was_asked(background, authority, api):
     proxy = background.serve(ConnectProxy({'10.5.0.100:6443': (api.host, api.port), '10.5.0.4:50000': 'dial tcp: i/o timeout'}))
-    connection = http.client.HTTPSConnection(proxy.host, proxy.port, context=pki.client_context(authority, authority.client(), alpn=()), timeout=30)
+    context = pki.client_context(authority, authority.client(), alpn=())
+    connection = http.client.HTTPSConnection(proxy.host, proxy.port, context=context, timeout=30)
     connection.set_tunnel('10.5.0.100', 6443)
     with pytest.raises(ssl.SSLCertVerificationError, match='IP address mismatch'):
         connection.connect()
