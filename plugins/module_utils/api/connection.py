@@ -22,6 +22,7 @@ _OPTIONS = (
     ('grpc.use_local_subchannel_pool', 1),
     ('grpc.http2.bdp_probe', 0),
     ('grpc.http2.lookahead_bytes', 1024 * 1024),
+    ('SingleThreadedUnaryStream', 1),  # streams are read by the thread that wants them: a third less work
 )
 
 
@@ -69,11 +70,18 @@ class Connection:
         except ValueError:  # so grpcio says that the channel has been closed
             raise self._transport_error('it was closed on this side', False) from None
 
-    def stream(self, method, request, timeout, metadata, asked):
-        """Iterator of the responses as bytes; the call is cancelled when the iterator is closed early."""
+    def stream(self, method, request, timeout, metadata, asked, whole=True):
+        """Iterator of the responses as bytes; the call is cancelled when the iterator is closed.
+
+        Without C(whole) the iterator may be closed early: grpcio leaks a stream that its reader's thread serves and
+        that is not read to its end, so such a one is served by grpcio's own thread, at a higher price.
+        """
         before = self._state()
         try:
-            call = self._callable(method, self._channel.unary_stream)(request, timeout=timeout, metadata=metadata)
+            if whole:
+                call = self._callable(method, self._channel.unary_stream)(request, timeout=timeout, metadata=metadata)
+            else:
+                call = self._channel.stream_stream(method)(iter((request,)), timeout=timeout, metadata=metadata)
         except ValueError:
             raise self._transport_error('it was closed on this side', False) from None
         try:
