@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 
 import yaml
@@ -22,7 +23,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.tasks.arguments imp
 
 TASKS = 'ansible_collections.talosops.talos.plugins.module_utils.tasks.'
 
-GUIDE = 'https://docs.siderolabs.com/talos/latest/troubleshooting/troubleshooting'
+KUBERNETES = ('version', 'readyz', 'nodes')
 EACH = {'all': 'each machine', 'control_planes': 'each control plane node', 'workers': 'each worker', None: 'the cluster'}
 
 
@@ -89,18 +90,22 @@ def _reads(name):
 
 def _kinds(name):
     if name == 'talos_snapshot':
-        return [f'{read.kind} log' if isinstance(read, reads.Log) else read.kind for read in reads.READS] + ['Kubernetes: version, readyz, nodes']
+        return [f'{read.kind} log' if isinstance(read, reads.Log) else read.kind for read in reads.READS] + [f'Kubernetes {kind}' for kind in KUBERNETES]
     task = importlib.import_module(TASKS + name.removeprefix('talos_'))
     keys = of_role(task.ROLE) if hasattr(task, 'ROLE') else getattr(task, 'SECTIONS', ())
     if not keys:
         return []
     kinds, logs = section.needs(keys)
-    return [*sorted(kinds), *(f'{log} log' for log in sorted(logs))]
+    kinds = sorted(f'Kubernetes {kind}' if kind in KUBERNETES else kind for kind in kinds)
+    return [*kinds, *(f'{log} log' for log in sorted(logs))]
 
 
 def _short_description(path):
-    source = path.read_text(encoding='utf-8')
-    return yaml.safe_load(source.split("DOCUMENTATION = r'''")[1].split("'''")[0])['short_description']
+    """The module's own, read without running it."""
+    for statement in ast.parse(path.read_text(encoding='utf-8')).body:
+        if isinstance(statement, ast.Assign) and statement.targets[0].id == 'DOCUMENTATION':
+            return yaml.safe_load(statement.value.value)['short_description']
+    raise ValueError(f'{path} has no DOCUMENTATION')
 
 
 def _join(names):

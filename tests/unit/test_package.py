@@ -56,7 +56,7 @@ def artefact(tmp_path_factory):
 def test_only_what_users_need_is_shipped(artefact):
     assert {name.split('/')[0] for name in artefact} - SHIPPED == set()
     assert SHIPPED - {name.split('/')[0] for name in artefact} == set()
-    assert [name for name in artefact if re.search(r'__pycache__|\.pyc$|\.pytest_cache|changelogs/fragments|\.gz$|\.zip$', name)] == []
+    assert [name for name in artefact if re.search(r'__pycache__|\.pyc$|\.pytest_cache|changelogs/fragments|plugin-cache|\.gz$|\.zip$', name)] == []
 
 
 def test_shipped_files_are_tracked_or_new(artefact):
