@@ -307,9 +307,11 @@ class Model:
 
 
 def _second_numbers(state):
-    """(first, last) second numbers of the 10. networks of pods and services."""
+    """(first, last) second numbers of the 10. networks of pods and services; of none in which machines stand, for they move together."""
+    machines = [ipaddress.ip_address(address) for kind in ('cp', 'workers') for address in state['topology'][kind].values()]
     networks = [ipaddress.ip_network(network, strict=False) for kind in ('pod', 'service') for network in state['network'][kind]]
-    return [(network[0].packed[1], network[-1].packed[1]) for network in networks if network.version == 4 and network[0].packed[0] == 10]
+    return [(network[0].packed[1], network[-1].packed[1]) for network in networks
+            if network.version == 4 and network[0].packed[0] == 10 and not any(machine in network for machine in machines)]
 
 
 def _minor(version):
