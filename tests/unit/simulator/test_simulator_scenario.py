@@ -1,0 +1,126 @@
+# Copyright (c) 2026, The talosops.talos maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Scenario files: what is refused and how, defaults, times, mapped addresses."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.simulator import scenario, vocabulary
+from tests.simulator.model import Model
+from tests.simulator.scenario import Clock, ScenarioError, duration, from_state, loads, mapped
+
+SCENARIOS = sorted((Path(__file__).parents[2] / 'scenarios').glob('*.yaml'))
+SECTIONS = {
+    'talos_api.firewall', 'talos_api.client_configuration', 'talos_api.subnet_conflict', 'talos_api.wrong_endpoints', 'etcd.all_pre', 'etcd.some_pre',
+    'etcd.alarm', 'etcd.quorum_lost', 'etcd.other', 'discovery.missing', 'discovery.duplicate', 'kubelet.node_not_ready', 'kubelet.stale_nodes',
+    'kubernetes_api.endpoint', 'controlplane.manifests',
+}
+
+
+@pytest.mark.parametrize(('text', 'message'), [
+    ('state:\n  k8s:\n    csrs: []\n', 's.yaml:3: state.k8s.csrs is not served yet.'),
+    ('state:\n  foreign: {x: 10.5.9.1}\n', 's.yaml:2: state.foreign is not served yet.'),
+    ('state:\n  nodes:\n    cp-1:\n      node_ip: 10.5.0.11\n', 's.yaml:4: state.nodes.cp-1.node_ip is not served yet.'),
+    ('state:\n  id: x\n  etdc: {}\n', 's.yaml:3: unknown key state.etdc.'),
+    ('state:\n  nodes:\n    cp-1:\n      uptimes: 3m\n', 's.yaml:4: unknown key state.nodes.cp-1.uptimes.'),
+    ('state: {}\nexpect: {}\n', 's.yaml:2: unknown key expect.'),
+    ('state:\n  nodes:\n    cp-9: {uptime: 3m}\n', 's.yaml:3: state.nodes.cp-9 names cp-9, which is no machine of the topology.'),
+    ('state:\n  discovery:\n    cp-9: [cp-1]\n', 's.yaml:3: state.discovery.cp-9 names cp-9, which is no machine of the topology.'),
+    ('state:\n  etcd: [1]\n', 's.yaml:2: state.etcd must be a mapping.'),
+    ('state:\n  diagnostics: {node: cp-1}\n', 's.yaml:2: state.diagnostics must be a list.'),
+    ('state:\n  uptime: 3m\n  uptime: 4m\n', 's.yaml:3: the key uptime stands there twice.'),
+    ('state:\n  lines:\n    - {node: cp-1, src: pod log, at: -1s, line: x}\n', "s.yaml:3: state.lines[0].src 'pod log' is not served yet."),
+    ('state:\n  lines:\n    - {node: cp-1, src: syslog, at: -1s, line: x}\n', "s.yaml:3: unknown state.lines[0].src 'syslog'."),
+    ('[1]\n', 's.yaml:1: a scenario is a mapping with the keys state and expected.'),
+    ('', 's.yaml:1: a scenario is a mapping with the keys state and expected.'),
+])
+def test_what_is_no_scenario_is_refused_with_file_and_line(text, message):
+    with pytest.raises(ScenarioError) as refused:
+        loads(text, 's.yaml')
+    assert str(refused.value) == message
+
+
+def test_a_file_that_is_not_yaml_or_not_there_is_one_sentence(tmp_path):
+    (tmp_path / 'bad.yaml').write_text('state: {a: [\n')
+    for name in ('bad.yaml', 'none.yaml', '.'):
+        with pytest.raises(ScenarioError) as refused:
+            scenario.read(tmp_path / name)
+        assert '\n' not in str(refused.value)
+
+
+def test_the_defaults_are_those_of_the_page():
+    state = from_state({}).state
+    assert state['etcd']['members'] == {'cp-1': '1' * 16, 'cp-2': '2' * 16, 'cp-3': '3' * 16}
+    assert (state['etcd']['leader'], state['network']['vip_holder']) == ('cp-1', 'cp-1')
+    assert state['client']['endpoints'] == ['10.5.0.11', '10.5.0.12', '10.5.0.13']
+
+
+def test_what_is_given_replaces_its_default_and_nothing_else():
+    state = from_state({'etcd': {'db_mb': 7}, 'services_cp': {'etcd': ['Preparing', '?']}, 'topology': {'cp': {'a': '10.1.0.1'}}}).state
+    assert (state['etcd']['db_mb'], state['etcd']['quota_mb']) == (7, 2048)
+    assert (state['services_cp']['etcd'], state['services_cp']['apid']) == (['Preparing', '?'], ['Running', 'OK'])
+    assert state['topology'] == {'cp': {'a': '10.1.0.1'}, 'workers': {'w-1': '10.5.0.21', 'w-2': '10.5.0.22'}}
+    assert state['etcd']['members'] == {'a': '1' * 16}
+
+
+def test_a_fixed_now_moves_every_time():
+    wall = datetime(2030, 1, 1, tzinfo=timezone.utc)
+    clock = Clock('2026-11-22T10:00:00Z', wall)
+    assert clock.at('2026-11-22T09:55:00Z') == clock.at('-5m') == wall - timedelta(minutes=5)
+    assert Clock(None, wall).at('2029-12-31T23:00:00Z') == wall - timedelta(hours=1)
+
+
+@pytest.mark.parametrize(('text', 'seconds'), [('2h10m', 7800), ('40d', 3456000), ('90s', 90), ('1.5s', 1.5), ('250ms', 0.25)])
+def test_durations(text, seconds):
+    assert duration(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize('text', ['', '5', 'm', '5 m', '5x'])
+def test_what_is_no_duration_is_refused(text):
+    with pytest.raises(ScenarioError):
+        duration(text)
+
+
+def test_addresses_are_mapped_in_data_and_in_texts():
+    value = {'10.5.0.11': ['https://10.5.0.10:6443', '10.244.0.0/16', 'dial tcp 10.5.0.13:2380: connect', 'v1.10.5', '110.5.0.1', '10.5.0']}
+    assert mapped(value, 2, [(244, 244)]) == {
+        '127.7.0.11': ['https://127.7.0.10:6443', '127.244.0.0/16', 'dial tcp 127.7.0.13:2380: connect', 'v1.10.5', '110.5.0.1', '10.5.0']}
+
+
+def test_a_network_in_which_machines_stand_moves_with_them():
+    model = Model(from_state({'network': {'pod': ['10.5.0.0/16']}}), shift=3)
+    assert (model.nodes['cp-1'].address, model.state['network']['pod']) == ('127.8.0.11', ['127.8.0.0/16'])
+    assert model.state['network']['service'] == ['127.96.0.0/12']
+    assert model.nodes['cp-1'].routed_no_k8s == []
+
+
+def test_machines_keep_their_identity_wherever_they_are_served():
+    models = [Model(from_state({}), name='x', loopback=loopback, shift=shift) for loopback, shift in ((True, 0), (True, 7), (False, 0))]
+    assert len({model.nodes['cp-2'].identity for model in models}) == 1
+    assert Model(from_state({}), name='y').nodes['cp-2'].identity != models[0].nodes['cp-2'].identity
+
+
+@pytest.mark.parametrize('path', SCENARIOS, ids=lambda path: path.stem)
+def test_our_scenarios_are_whole(path):
+    read = scenario.read(path)
+    assert read.name == path.stem
+    assert set(read.expected) == set(vocabulary.EXPECTED)
+    assert read.expected['class'] in ('healthy', 'warnings', 'errors', 'critical')
+    worst = {'healthy': 'info', 'warnings': 'warning', 'errors': 'error', 'critical': 'critical'}[read.expected['class']]
+    order = ['info', 'warning', 'error', 'critical']
+    severities = [finding['severity'] for finding in read.expected['findings']]
+    assert max(severities, key=order.index, default='info') == worst
+    names = {*Model(read).nodes, *Model(read).kubernetes_nodes}
+    for finding in read.expected['findings']:
+        assert finding['section'] in SECTIONS
+        assert set(finding.get('nodes', ())) <= names
+        assert set(finding) <= {'section', 'severity', 'nodes', 'root', 'because_of', 'fact'}
+
+
+def test_the_defaults_block_is_known_to_the_vocabulary():
+    scenario._check({'state': yaml.safe_load(scenario.DEFAULTS)}, vocabulary.DOCUMENT, (), {}, 'defaults')
