@@ -9,7 +9,7 @@ import threading
 import time
 from datetime import datetime, timezone
 
-from ansible_collections.talosops.talos.plugins.module_utils.api.errors import ABSENT, FAILED, READ, InputError, NotAsked, TalosError
+from ansible_collections.talosops.talos.plugins.module_utils.api.errors import ABSENT, FAILED, NOT_ASKED, READ, InputError, NotAsked, TalosError
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import Datum, format_time
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.reads import LOG_BYTES, LOG_TAIL, Log, Resources
 
@@ -39,12 +39,18 @@ class Budget:
         """Nothing more is sent from now on."""
         self._stopped.set()
 
+    def over(self):
+        """C((state, reason)) of everything that is not asked any more, None while there is time."""
+        if self.left() > 0 and not self._stopped.is_set():
+            return None
+        return NOT_ASKED, f'the {self._deadline:g} s for the whole gather had passed'
+
     def seconds(self):
         """Seconds for a call that is sent now. Raises NotAsked when the whole is over."""
-        left = self.left()
-        if left <= 0 or self._stopped.is_set():
-            raise NotAsked(f'the {self._deadline:g} s for the whole gather had passed')
-        return min(self.timeout, left)
+        over = self.over()
+        if over:
+            raise NotAsked(over[1])
+        return min(self.timeout, self.left())
 
 
 class Asker:

@@ -71,7 +71,8 @@ class MachineReader:
         if not routes:
             endpoint = self._behind.get(id(machine))
             if endpoint is None:
-                self._skip(machine, Datum(UNREACHABLE, at=now(), reason='no control plane endpoint answered'), 'no_endpoint', None)
+                state, reason = self._asker.budget.over() or (UNREACHABLE, 'no control plane endpoint answered')
+                self._skip(machine, Datum(state, at=now(), reason=reason), 'no_endpoint', None)
                 return None
             routes = [(endpoint, self._client.direct(endpoint))]
         reach, asked, failed = {}, {}, None
