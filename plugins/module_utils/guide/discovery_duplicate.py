@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections import Counter
 
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import (
-    FORGOTTEN_SECONDS, kubernetes_nodes, listed, members, node_of, normal, ordered, seen, span,
+    FORGOTTEN_SECONDS, kubernetes_nodes, listed, members, node_of, normal, nothing_read, ordered, seen, span,
+    unread,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
     Check, Evidence, error, info, not_applicable, ok, unknown,
@@ -40,18 +41,10 @@ def _entries(view):
     return found
 
 
-def _unread(view):
-    """Sentences about machines whose members or affiliates were not read."""
-    return [f'{m.label}: {kind}, {m.datum(kind).why()}' for m in ordered(view.snapshot.answering()) for kind in ('Members',
-                                                                                                                 'Affiliates')
-            if not m.datum(kind).ok]
-
-
 def _nothing(view, what):
     """The outcome where there is nothing to compare, else None."""
-    unread = _unread(view)
     if not any(m.datum('Members').ok for m in view.snapshot.answering()):
-        return unknown('cluster', f'{what}: {listed(unread) or "no machine answered"}', explained_by=('not_judged',))
+        return nothing_read(what, view.snapshot.answering(), 'Members')
     if all(view.discovery_disabled(m) for m in view.snapshot.answering()):
         return not_applicable('cluster', 'discovery is disabled')
     return None
@@ -72,7 +65,7 @@ def name_duplicate(view):
         return nothing
     entries = _entries(view)
     outcomes = [_shared(view, f'name {name}', f'the host name {name}', ids, entries) for name, ids in _by(entries, 'names').items()]
-    return _with_unread(view, outcomes, 'whether a name is there twice')
+    return _with_unread(view.snapshot.answering(), outcomes, 'whether a name is there twice', 'Members', 'Affiliates')
 
 
 def address_duplicate(view):
@@ -80,19 +73,21 @@ def address_duplicate(view):
     if nothing:
         return nothing
     if not view.vips_known:
-        return unknown('cluster', 'whether an address is there twice: the virtual IPs, which two members may list for minutes, are not known')
+        return unknown('cluster', 'whether an address is there twice: the virtual IPs, which two members may list for minutes, are not '
+                                  'known')
     entries = _entries(view)
     names = _by(entries, 'names')
     outcomes = [_shared(view, f'address {address}', f'the address {address}', ids, entries) for address,
                 ids in _by(entries, 'addresses').items()
                 if ids not in names.values()]
-    return _with_unread(view, outcomes, 'whether an address is there twice')
+    return _with_unread(view.snapshot.answering(), outcomes, 'whether an address is there twice', 'Members', 'Affiliates')
 
 
-def _with_unread(view, outcomes, what):
-    unread = _unread(view)
-    if unread:
-        outcomes.append(unknown('cluster', f'{what}: {listed(unread)}'))
+def _with_unread(machines, outcomes, what, *kinds):
+    """The outcomes, and one more for the machines whose reads failed; ok where there is none."""
+    unseen = unread(machines, *kinds)
+    if unseen:
+        outcomes.append(unknown('cluster', f'{what}: {"; ".join(unseen)}'))
     return outcomes or ok('cluster')
 
 
@@ -140,25 +135,23 @@ def _evidence(view, node_id, entry):
 
 def other_cluster(view):
     """Machines that answered and say that they belong elsewhere: cluster id, cluster name, or etcd and Kubernetes."""
-    read = [m for m in ordered(view.snapshot.answering()) if m.resource('Infos', 'current') is not None]
-    unread = [f'{m.label}: Infos, {m.datum("Infos").why() if not m.datum("Infos").ok else "no cluster information"}'
-              for m in ordered(view.snapshot.answering()) if m not in read]
+    what = 'whether all members belong to one cluster'
+    answering = ordered(view.snapshot.answering())
+    read = [machine for machine in answering if machine.resource('Infos', 'current') is not None]
     if not read:
-        return unknown('cluster', f'whether all members belong to one cluster: {listed(unread) or "no machine answered"}',
-                       explained_by=('not_judged',))
-    outcomes = []
-    named = set()
-    for field, what in (('clusterId', 'cluster id'), ('clusterName', 'cluster name')):
+        return nothing_read(what, answering, 'Infos')
+    outcomes, named = [], set()
+    for field, noun in (('clusterId', 'cluster id'), ('clusterName', 'cluster name')):
         values = {m.key: (m.resource('Infos', 'current') or {}).get(field) for m in read}
         most = _most(view, values)
         for machine in read:
             if values[machine.key] != most and machine.key not in named:
                 named.add(machine.key)
                 outcomes.append(error(
-                    machine.key, f'{machine.label} belongs to another cluster: its {what} is {values[machine.key]}, not {most}',
+                    machine.key, f'{machine.label} belongs to another cluster: its {noun} is {values[machine.key]}, not {most}',
                     f'It answers to the credentials of this cluster, so both were made from the same secrets. {_MEANS}', _STEP,
                     nodes=[machine.key],
-                    evidence=[seen(m, 'Infos', f'{what} {values[m.key]}')
+                    evidence=[seen(m, 'Infos', f'{noun} {values[m.key]}')
                               for m in [machine] + [m for m in read if values[m.key] == most][:2]]))
     for machine, evidence in _other_etcd(view):
         if machine.key not in named:
@@ -166,9 +159,7 @@ def other_cluster(view):
                 machine.key, f'{machine.label} is a member of discovery, but its etcd and Kubernetes are others',
                 f'Its etcd shares no member with that of the others, and Kubernetes has no Node of it. {_MEANS}', _STEP,
                 nodes=[machine.key], evidence=evidence))
-    if unread:
-        outcomes.append(unknown('cluster', f'to which cluster some machines belong: {listed(unread)}'))
-    return outcomes or ok('cluster')
+    return _with_unread(answering, outcomes, what, 'Infos')
 
 
 def _most(view, values):
@@ -201,36 +192,33 @@ def _other_etcd(view):
 
 def identity_clone(view):
     """One node identity on two machines: a cloned disk."""
+    what = 'whether machines are clones'
     answering = ordered(view.snapshot.answering())
-    found, unread = {}, []
+    if not answering:
+        return nothing_read(what, answering)
+    found = {}
     for machine in answering:
-        if not machine.datum('Identities').ok:
-            unread.append(f'{machine.label}: Identities, {machine.datum("Identities").why()}')
-            continue
         node_id = (machine.resource('Identities', 'local') or {}).get('nodeId')
         if node_id:
             found.setdefault(node_id, []).append(machine)
     outcomes = [error(f'identity {node_id}', f'{listed(m.label for m in twins)} have the same node identity',
                       'The identity is made at the first boot and kept on the STATE partition; two machines have it when a disk was cloned '
-                      'after installation. In discovery they overwrite each other.', 'Install all but one of them anew from an image, or '
-                                                                                     'reset them.', nodes=[m.key for m in twins],
+                      'after installation. In discovery they overwrite each other.',
+                      'Install all but one of them anew from an image, or reset them.', nodes=[m.key for m in twins],
                       evidence=[seen(m, 'Identities', f'{m.address}: node id {node_id}') for m in twins])
                 for node_id, twins in sorted(found.items()) if len(twins) > 1]
-    if unread:
-        outcomes.append(unknown('cluster', f'whether machines are clones: {listed(unread)}'))
-    if not answering:
-        outcomes.append(unknown('cluster', 'whether machines are clones: no machine answered', explained_by=('not_judged',)))
-    return outcomes or ok('cluster')
+    return _with_unread(answering, outcomes, what, 'Identities')
 
 
 def uuid_clone(view):
     """One SMBIOS uuid on two machines; empty, all zero and all F are no identity (talos-api 6.8)."""
-    found, unread = {}, []
-    for machine in ordered(view.snapshot.answering()):
-        if not machine.datum('SystemInformations').ok:
-            unread.append(f'{machine.label}: {machine.datum("SystemInformations").why()}')
-            continue
-        for item in machine.value('SystemInformations'):
+    what = 'whether system uuids are there twice'
+    answering = ordered(view.snapshot.answering())
+    if not answering:
+        return nothing_read(what, answering)
+    found = {}
+    for machine in answering:
+        for item in machine.value('SystemInformations') or []:
             uuid = str((item.get('spec') or {}).get('uuid') or '').lower()
             if uuid.replace('-', '').strip('0') and uuid.replace('-', '').strip('f'):
                 found.setdefault(uuid, []).append(machine)
@@ -238,13 +226,11 @@ def uuid_clone(view):
                       'Virtual machines that were copied with their hardware identity. What is bound to it (disk encryption, cloud and '
                       'cluster managers) mixes them up.',
                       'Give each virtual machine a uuid of its own in its hypervisor.', nodes=[m.key for m in twins],
-                      evidence=[seen(m, 'SystemInformations', f'uuid {uuid}') for m in twins]) for uuid,
-                twins in sorted(found.items()) if len(twins) > 1]
-    if unread:
-        outcomes.append(unknown('cluster', f'whether system uuids are there twice: {listed(unread)}'))
-    if outcomes:
-        return outcomes
-    return ok('cluster') if found else not_applicable('cluster', 'no machine has a system uuid')
+                      evidence=[seen(m, 'SystemInformations', f'uuid {uuid}') for m in twins])
+                for uuid, twins in sorted(found.items()) if len(twins) > 1]
+    if not found and not unread(answering, 'SystemInformations'):
+        return not_applicable('cluster', 'no machine has a system uuid')
+    return _with_unread(answering, outcomes, what, 'SystemInformations')
 
 
 CHECKS = (

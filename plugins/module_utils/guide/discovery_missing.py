@@ -9,7 +9,8 @@ import re
 from collections import Counter
 
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import (
-    addresses_of, kubernetes_nodes, listed, members, node_addresses, node_of, node_ready, normal, ordered, seen, span,
+    addresses_of, kubernetes_nodes, listed, members, node_addresses, node_of, node_ready, normal, nothing_read, ordered,
+    seen, span, unread,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
     ALL, Check, Evidence, Threshold, error, info, not_applicable, ok, unknown, warning,
@@ -29,23 +30,13 @@ _CONTROLLER = 'cluster.DiscoveryServiceController'
 # -- who is judged ----------------------------------------------------------------------------------------------
 
 def _readers(view):
-    """(machines whose member list was read and that have discovery on, sentences about those that were not read)."""
-    read, unread = [], []
-    for machine in ordered(view.snapshot.answering()):
-        if not machine.datum('Members').ok:
-            unread.append(f'{machine.label}: Members, {machine.datum("Members").why()}')
-        elif view.discovery_disabled(machine) is not True:
-            read.append(machine)
-    return read, unread
+    """Machines whose member list was read and that have discovery on."""
+    return [m for m in ordered(view.snapshot.answering()) if m.datum('Members').ok and view.discovery_disabled(m) is not True]
 
 
 def _all_disabled(view):
     answering = view.snapshot.answering()
     return bool(answering) and all(view.discovery_disabled(machine) for machine in answering)
-
-
-def _nothing_read(what, unread):
-    return unknown('cluster', f'{what}: {listed(unread) or "no machine answered"}', explained_by=('not_judged',))
 
 
 # -- G6: is discovery on? ---------------------------------------------------------------------------------------
@@ -63,7 +54,7 @@ def disabled(view):
                      evidence=evidence,
                      asserts=tuple(f'discovery_off:{m.key}' for m in off))
     if unseen:
-        why = listed(f'{m.label}: {_unread(m)}' for m in unseen)
+        why = '; '.join(unread(unseen, 'Affiliates', 'Identities'))
         return unknown('cluster', f'whether discovery is enabled: {why}', nodes=[m.key for m in unseen])
     if off:
         return info('cluster', 'discovery is disabled on every machine', 'There are no members to compare. Which machines there are is '
@@ -71,11 +62,7 @@ def disabled(view):
                                                                          'needs the nodes named on the command line.',
                     'Nothing, if that is intended. ' + _FIX,
                     nodes=[m.key for m in off], evidence=evidence)
-    return ok('cluster') if on else _nothing_read('whether discovery is enabled', [])
-
-
-def _unread(machine):
-    return '; '.join(f'{kind}, {machine.datum(kind).why()}' for kind in ('Affiliates', 'Identities') if not machine.datum(kind).ok)
+    return ok('cluster') if on else nothing_read('whether discovery is enabled', [])
 
 
 # -- DSC-1: the same list everywhere ----------------------------------------------------------------------------
@@ -95,14 +82,14 @@ def members_differ(view):
     """Compare the lists; the list that most machines have is the measure, and who deviates from it is named."""
     if _all_disabled(view):
         return not_applicable('cluster', 'discovery is disabled')
-    read, unread = _readers(view)
+    read, answering = _readers(view), view.snapshot.answering()
     if not read:
-        return _nothing_read('whether the member lists agree', unread)
-    outcomes = []
+        return nothing_read('whether the member lists agree', answering, 'Members')
+    outcomes, unseen = [], unread(answering, 'Members')
     if not view.vips_known and any(m.is_control_plane for m in read):
-        unread.append('the virtual IPs, which must be left out of the comparison, are not known')
-    if unread:
-        outcomes.append(unknown('cluster', f'the member lists of some machines: {listed(unread)}'))
+        unseen.append('the virtual IPs, which must be left out of the comparison, are not known')
+    if unseen:
+        outcomes.append(unknown('cluster', f'whether the member lists agree: {"; ".join(unseen)}'))
     lists = _lists(view, read)
     measure = _measure(lists)
     for machine in read:
@@ -173,9 +160,9 @@ def member_missing(view):
     """Machines that are certainly there and that nobody lists as a member."""
     if _all_disabled(view):
         return not_applicable('cluster', 'discovery is disabled')
-    read, unread = _readers(view)
+    read, answering = _readers(view), view.snapshot.answering()
     if not read:
-        return _nothing_read('whether a member is missing', unread)
+        return nothing_read('whether a member is missing', answering, 'Members')
     known_ids, known_names, known_addresses = set(), set(), set()
     for machine in read:
         for item, spec in members(machine):
@@ -192,8 +179,8 @@ def member_missing(view):
         elif machine.answered or _node_is_ready(view, machine):
             outcomes.append(_missing(view, machine))
     outcomes += _expected_but_missing(view, known_names | known_addresses)
-    if unread:
-        outcomes.append(unknown('cluster', f'the member lists of some machines: {listed(unread)}'))
+    if unread(answering, 'Members'):
+        outcomes.append(unknown('cluster', f'whether a member is missing: {"; ".join(unread(answering, "Members"))}'))
     if kubernetes_nodes(view) is not None:
         outcomes += _ready_nodes_missing(view, known_names, known_addresses)
     return outcomes or ok('cluster')
@@ -269,7 +256,7 @@ def service_unreachable(view, machine):
     age = (view.now - at).total_seconds()
     if age > view.threshold(LOG_SECONDS):
         return ok(machine.key, nodes=[machine.key])
-    why, means, step = _cause(str(fields.get('error') or line))
+    why, means, step = _cause(line)
     endpoint = fields.get('endpoint') or 'the discovery service'
     title = f'{machine.label} does not get through to {endpoint}: {why}'
     evidence = [Evidence(line, 'log controller-runtime', machine.label, at.isoformat().replace('+00:00', 'Z'))]
@@ -305,7 +292,7 @@ def _fields(line):
 
 
 def _cause(text):
-    """(in short, what it means, next step), by the text of the error."""
+    """(in short, what it means, next step), by the words of the line."""
     if 'decryption failure' in text:
         return ('its data cannot be decrypted', 'Members of the same cluster id have another cluster.secret.',
                 'Compare cluster.id and cluster.secret of the machine configurations: they must be the same on all nodes, and used by no '
@@ -322,16 +309,13 @@ def _cause(text):
 
 def registry(view):
     """The registries in the machines' configurations, for os:admin (talos-api 6.1)."""
-    outcomes, unread = [], []
-    for machine in ordered(view.snapshot.answering()):
-        if not machine.datum('DiscoveryConfigs').ok:
-            unread.append(machine)
-        elif machine.resource('DiscoveryConfigs', 'cluster') is not None:
-            outcomes.append(_registries(machine, machine.resource('DiscoveryConfigs', 'cluster')))
-    if unread:
-        outcomes.append(unknown('cluster', f'which discovery registries are configured on {listed(m.label for m in unread)}: '
-                                           f'DiscoveryConfigs, {unread[0].datum("DiscoveryConfigs").why()}', nodes=[m.key for m in unread]))
-    return outcomes or unknown('cluster', 'which discovery registries are configured: no machine answered', explained_by=('not_judged',))
+    answering = ordered(view.snapshot.answering())
+    specs = [(machine, machine.resource('DiscoveryConfigs', 'cluster')) for machine in answering]
+    outcomes = [_registries(machine, spec) for machine, spec in specs if spec is not None]
+    unseen = unread(answering, 'DiscoveryConfigs')
+    if unseen:
+        outcomes.append(unknown('cluster', f'which discovery registries are configured: {"; ".join(unseen)}'))
+    return outcomes or nothing_read('which discovery registries are configured', answering, 'DiscoveryConfigs')
 
 
 def _registries(machine, spec):

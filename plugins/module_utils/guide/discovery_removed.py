@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import (
-    FORGOTTEN_SECONDS, REMEMBERED, addresses_of, kubernetes_nodes, listed, members, normal, ordered, presence, seen, span,
+    FORGOTTEN_SECONDS, REMEMBERED, addresses_of, kubernetes_nodes, listed, members, normal, nothing_read, ordered, presence, seen, span,
+    unread,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
     Check, Evidence, info, not_applicable, ok, unknown, warning,
@@ -26,8 +27,7 @@ def removed_member(view):
     """
     answering = view.snapshot.answering()
     if not any(m.datum('Members').ok for m in answering):
-        why = listed(f'{m.label}: Members, {m.datum("Members").why()}' for m in ordered(answering)) or 'no machine answered'
-        return unknown('cluster', f'whether removed members are listed: {why}', explained_by=('not_judged',))
+        return nothing_read('whether removed members are listed', answering, 'Members')
     if all(view.discovery_disabled(m) for m in answering):
         return not_applicable('cluster', 'discovery is disabled')
     outcomes, silent = [], []
@@ -45,9 +45,8 @@ def removed_member(view):
         outcomes.append(unknown('cluster', f'whether {listed(m.label for m in silent)} was removed or is down: the Kubernetes Nodes were '
                                            f'not read ({_why_no_nodes(view)})', nodes=[m.key for m in silent],
                                 explained_by=tuple(f'unreachable:{m.key}' for m in silent)))
-    unread = [f'{m.label}: Members, {m.datum("Members").why()}' for m in ordered(answering) if not m.datum('Members').ok]
-    if unread:
-        outcomes.append(unknown('cluster', f'the member lists of some machines: {listed(unread)}'))
+    if unread(answering, 'Members'):
+        outcomes.append(unknown('cluster', f'whether removed members are listed: {"; ".join(unread(answering, "Members"))}'))
     return outcomes or ok('cluster')
 
 
@@ -90,8 +89,7 @@ def stale_affiliate(view):
     answering = view.snapshot.answering()
     read = [m for m in ordered(answering) if m.datum('Affiliates').ok]
     if not read:
-        why = listed(f'{m.label}: Affiliates, {m.datum("Affiliates").why()}' for m in ordered(answering)) or 'no machine answered'
-        return unknown('cluster', f'whether affiliates are left over: {why}', explained_by=('not_judged',))
+        return nothing_read('whether affiliates are left over', answering, 'Affiliates')
     known = {machine.key for machine in answering}
     found = {}
     for machine in read:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from ansible_collections.talosops.talos.plugins.module_utils.judge.check import Evidence
+from ansible_collections.talosops.talos.plugins.module_utils.judge.check import Evidence, unknown
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
 
 # The discovery service forgets a silent machine after 30 minutes (guide, "Removed Members are Still Present").
@@ -32,6 +32,7 @@ NETWORK_FAULTS = {
 _NOT_TRIED = ('no_endpoint', 'no_forwarding', 'not_asked')
 
 _FAULT_BY_TEXT = (
+    ('resolve', re.compile(r'produced zero addresses|no such host|lookup ', re.IGNORECASE)),
     ('refused', re.compile(r'connection refused', re.IGNORECASE)),
     ('no_route', re.compile(r'no route to host|network is unreachable|host is unreachable', re.IGNORECASE)),
     ('timeout', re.compile(r'i/o timeout|timed out', re.IGNORECASE)),
@@ -39,7 +40,6 @@ _FAULT_BY_TEXT = (
     ('untrusted_ca', re.compile(r'signed by unknown authority', re.IGNORECASE)),
     ('wrong_name', re.compile(r"certificate is (not )?valid for|doesn't contain any IP SANs", re.IGNORECASE)),
     ('client_refused', re.compile(r'remote error: tls: ', re.IGNORECASE)),
-    ('resolve', re.compile(r'produced zero addresses|no such host|lookup ', re.IGNORECASE)),
     ('reset', re.compile(r'connection reset|broken pipe|EOF|Socket closed', re.IGNORECASE)),
 )
 
@@ -226,3 +226,18 @@ def ordered(machines):
 def seen(machine, kind, text):
     """Evidence from one read of one machine."""
     return Evidence(text, kind, machine.label, machine.datum(kind).at)
+
+
+def unread(machines, *kinds):
+    """Sentences about reads that failed, machines with one reason together: "Members of cp1 and cp2: why"."""
+    reasons = {}
+    for kind in kinds:
+        for machine in ordered(machines):
+            if not machine.datum(kind).ok:
+                reasons.setdefault((kind, machine.datum(kind).why()), []).append(machine.label)
+    return [f'{kind} of {listed(labels)}: {why}' for (kind, why), labels in reasons.items()]
+
+
+def nothing_read(what, machines, *kinds):
+    """The unknown outcome of a check of the whole cluster for which nothing could be read."""
+    return unknown('cluster', f'{what}: {"; ".join(unread(machines, *kinds)) or "no machine answered"}', explained_by=('not_judged',))

@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import (
-    GONE, NETWORK_FAULTS, addresses_of, belongs, dial_address, fault, is_ip, is_network_fault, listed, machine_at, members, normal, ordered,
-    presence, seen,
+    GONE, NETWORK_FAULTS, addresses_of, belongs, dial_address, fault, is_ip, is_network_fault, listed, machine_at, members, normal,
+    nothing_read, ordered, presence, seen,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.guide.talos_api_client import troubles
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
@@ -138,9 +138,7 @@ def endpoint_is_vip(view):
     if not endpoints:
         return none
     if not view.vips_known:
-        why = listed(f'{m.label}: {m.datum("NodeIPConfigs").why()}'
-                     for m in ordered(view.answering_control_planes)) or 'no control plane node answered'
-        return unknown('cluster', f'whether an endpoint is the virtual IP: {why}', explained_by=('not_judged',))
+        return nothing_read('whether an endpoint is the virtual IP', view.answering_control_planes, 'NodeIPConfigs')
     vips = {normal(vip) for vip in view.vips}
     outcomes = []
     for endpoint in endpoints:
@@ -232,7 +230,7 @@ def endpoint_foreign(view):
     if not members_read:
         if any(view.discovery_disabled(m) for m in view.answering_control_planes):
             return not_applicable('cluster', 'discovery is disabled: there is no member list to compare with')
-        return unknown('cluster', 'whether the endpoints are members: no member list was read', explained_by=('not_judged',))
+        return nothing_read('whether the endpoints are members', view.answering_control_planes, 'Members')
     known = {spec.get('nodeId') for m in members_read for _item, spec in members(m)}
     for endpoint in view.snapshot.endpoints:
         machine = view.snapshot.machine(endpoint.machine) if endpoint.machine else None

@@ -7,7 +7,7 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import is_ip, listed, members, normal, seen
+from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import is_ip, listed, members, normal, nothing_read, seen
 from ansible_collections.talosops.talos.plugins.module_utils.guide.talos_api_client import troubles
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
     ALL, Check, critical, error, info, not_applicable, ok, unknown, warning,
@@ -113,7 +113,7 @@ def member_without_address(view):
     """Members that discovery lists without any address: all of theirs were dropped (signature members.no_address)."""
     read = [m for m in view.snapshot.answering() if m.datum('Members').ok]
     if not read:
-        return unknown('cluster', 'the addresses of the members: no member list was read', explained_by=('not_judged',))
+        return nothing_read('whether every member has an address', view.snapshot.answering(), 'Members')
     found = {}
     for machine in read:
         for item, spec in members(machine):
