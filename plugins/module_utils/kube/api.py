@@ -90,8 +90,8 @@ class KubernetesApi:
     def _get(self, server, path, seconds):
         """C((status, body bytes)) of a GET that the generated client has no method for, or only under another path."""
         def call():
-            response = self._pool.request('GET', server + path, headers=self._headers, timeout=urllib3.Timeout(total=seconds), retries=False,
-                                          redirect=False, preload_content=False)
+            response = self._pool.request('GET', server + path, headers=self._headers, timeout=urllib3.Timeout(total=seconds), redirect=False,
+                                          preload_content=False)
             try:
                 return response.status, response.read(BODY_MOST)
             finally:
@@ -144,11 +144,12 @@ def _ssl_context(source, cert, key, tmp_dir):
 
 
 def _pool(source, context, proxy):
-    options = {'ssl_context': context, 'maxsize': 8}
+    options = {'ssl_context': context, 'maxsize': 8, 'retries': False}
     if source.tls_server_name:
         options.update(server_hostname=source.tls_server_name, assert_hostname=source.tls_server_name)
     if not source.verify:
         options.update(cert_reqs='CERT_NONE', assert_hostname=False)
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # the kubeconfig asks for it
     host, _slash, _rest = source.server.partition('://')[2].partition('/')
     chosen = proxies.choose(endpoints.parse(host or source.server), proxy, source.proxy_url)
     if chosen is None:
@@ -171,7 +172,7 @@ def _failure(server, error):
     reason = getattr(error, 'reason', None) or error
     if isinstance(error, NewConnectionError):
         return TransportError(f'{server} could not be reached: {_last(error)}.', 'refused' if 'refused' in str(error).lower() else 'no_route', server)
-    if isinstance(error, HTTPTimeout):
+    if isinstance(error, HTTPTimeout) or isinstance(reason, HTTPTimeout):
         return DeadlineExceeded(f'{server} did not answer in time.')
     if isinstance(error, ProxyError):
         return TransportError(f'The proxy did not lead to {server}: {getattr(error, "original_error", None) or error}.', 'proxy', server)
