@@ -50,7 +50,7 @@ def parse(text):
     """
     text = str(text).strip()
     host, port = _split_url(text) if '://' in text else _split(text)
-    if not host or re.search(r'[\s/@\[\]]', host) or (':' in host and not is_ip(host)):
+    if not host or re.search(r'[\s,/@\[\]]', host) or (':' in host and not is_ip(host)):
         raise ConfigError(f'The endpoint "{text}" is neither a host, host:port nor a URL.')
     return Endpoint(text, host, port)
 
