@@ -36,6 +36,7 @@ def main(arguments=None):
         except netns.NotPermitted as error:
             print(error, file=sys.stderr)
             return 125
+    signal.signal(signal.SIGTERM, _terminate)
     addresses = NAMESPACE if options.namespace else PORT if options.port else LOOPBACK
     try:
         if options.healthy:
@@ -47,6 +48,8 @@ def main(arguments=None):
     except ScenarioError as error:
         print(error, file=sys.stderr)
         return 2
+    except (KeyboardInterrupt, _Terminated):
+        return 130
 
 
 def _parser():
@@ -62,30 +65,38 @@ def _parser():
 
 
 def _run(cluster, command):
-    if command:
-        # An interrupt is for the command; this process waits for its end to put everything away.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """The command's exit code; without a command, 0 once this process is told to end."""
+    if not command:
+        for key, value in cluster.environment.items():
+            print(f'export {key}={value}')
+        print(f'# {cluster.model.name}: ' + ', '.join(f'{node.name} {node.address}' for node in cluster.nodes.values()), flush=True)
+    try:
+        process = subprocess.Popen(command, env={**os.environ, **cluster.environment}) if command else None
+    except OSError as error:
+        print(f'{command[0]}: {error.strerror}', file=sys.stderr)
+        return 127
+    while True:
         try:
-            process = subprocess.Popen(command, env={**os.environ, **cluster.environment}, preexec_fn=_default_interrupt)
+            if process is None:
+                threading.Event().wait()
             code = process.wait()
-        except OSError as error:
-            print(f'{command[0]}: {error.strerror}', file=sys.stderr)
-            return 127
-        finally:
-            signal.signal(signal.SIGINT, before)
-        return code if code >= 0 else 128 - code
-    for key, value in cluster.environment.items():
-        print(f'export {key}={value}')
-    print(f'# {cluster.model.name}: ' + ', '.join(f'{node.name} {node.address}' for node in cluster.nodes.values()), flush=True)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_args: stop.set())
-    stop.wait()
-    return 0
+            return code if code >= 0 else 128 - code
+        except KeyboardInterrupt:
+            if process is None:
+                return 0
+            # Ctrl-C reaches the command too, being of the same terminal.
+        except _Terminated:
+            if process is None:
+                return 0
+            process.terminate()
 
 
-def _default_interrupt():
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+class _Terminated(BaseException):
+    """SIGTERM arrived."""
+
+
+def _terminate(_signal, _frame):
+    raise _Terminated
 
 
 if __name__ == '__main__':

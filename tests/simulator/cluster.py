@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import shutil
@@ -21,6 +20,7 @@ from tests.bed.grpc_server import GrpcServer
 from tests.bed.https_server import HttpsServer
 from tests.simulator import scenario as scenarios
 from tests.simulator.apid import Apid
+from tests.simulator.balancer import Balancer
 from tests.simulator.kubernetes import KubernetesApi, kubeconfig
 from tests.simulator.model import Model
 from tests.simulator.resources import kubernetes_names
@@ -113,7 +113,7 @@ class Cluster:
         node = self.nodes[name]
         node.frozen = True
         for server in self._servers.get(name, []):
-            server.protocol = Silent.protocol
+            server.protocol, server.tls = Silent.protocol, None
 
     def _start(self):
         if self._given_directory is None:
@@ -166,8 +166,9 @@ class Cluster:
         return [node.address for node in self.nodes.values()] + ([self.model.vip] if self.model.vip else [])
 
     def _start_proxy(self):
-        self._proxy_server = self._background.serve(ConnectProxy(self._routes))
-        self.proxy = self._proxy_server.url
+        server = self._background.serve(ConnectProxy())
+        self._routes = server.routes
+        self.proxy = server.url
 
     def _serve_all(self):
         for node in self.nodes.values():
@@ -248,50 +249,3 @@ class Cluster:
         path = self.directory / name
         path.touch(mode=0o600)
         path.write_text(text, encoding='utf-8')
-
-
-class Balancer:
-    """Plain TCP from one port to several, one connection each in turn; without targets it closes what it accepts."""
-
-    def __init__(self, targets, host='127.0.0.1', port=0):
-        self.targets = list(targets)
-        self.host = host
-        self.port = port
-        self._next = 0
-        self._tasks = set()
-
-    async def start(self):
-        self._listener = await asyncio.start_server(self._client, self.host, self.port)
-        self.port = self._listener.sockets[0].getsockname()[1]
-
-    async def stop(self):
-        self._listener.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _client(self, reader, writer):
-        task = asyncio.current_task()
-        self._tasks.add(task)
-        try:
-            if self.targets:
-                target = self.targets[self._next % len(self.targets)]
-                self._next += 1
-                far_reader, far_writer = await asyncio.open_connection(*target)
-                try:
-                    await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
-                finally:
-                    far_writer.transport.abort()
-        except (OSError, asyncio.CancelledError):
-            pass  # one side is gone, or the balancer stops
-        finally:
-            self._tasks.discard(task)
-            writer.transport.abort()
-
-
-async def _pump(reader, writer):
-    while data := await reader.read(65536):
-        writer.write(data)
-        await writer.drain()
-    with contextlib.suppress(OSError):
-        writer.write_eof()

@@ -37,13 +37,20 @@ class Caller:
         self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding='utf-8'))
         self._h2.initiate_connection()
         self._h2.increment_flow_control_window(2**24)
-        self._socket.sendall(self._h2.data_to_send())
+        self._send()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_exc):
         self._socket.close()
+
+    def _send(self):
+        try:
+            self._socket.sendall(self._h2.data_to_send())
+        except OSError:
+            self._socket.recv(1)  # the alert that says why, where it is not lost
+            raise
 
     def __call__(self, method, request=b'', metadata=(), until=None):
         """C(until): seconds after which the call is given up, with code None."""
@@ -52,7 +59,7 @@ class Caller:
                    ('content-type', 'application/grpc'), ('te', 'trailers'), *metadata]
         self._h2.send_headers(stream, headers)
         self._h2.send_data(stream, struct.pack('>BI', 0, len(request)) + request, end_stream=True)
-        self._socket.sendall(self._h2.data_to_send())
+        self._send()
         body, trailers, ended = bytearray(), {}, False
         deadline = time.monotonic() + until if until else None
         while not ended:
@@ -73,7 +80,7 @@ class Caller:
                     self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
                 elif isinstance(event, h2.events.StreamEnded) and event.stream_id == stream:
                     ended = True
-            self._socket.sendall(self._h2.data_to_send())
+            self._send()
             if not data:
                 raise ConnectionResetError
         self._socket.settimeout(None)
