@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 import threading
 
@@ -116,17 +117,25 @@ def failure(error, endpoint, proxy=None):
     elif error.errno in _RESET:
         kind, text = 'reset', f'{name} broke the connection off.'
     else:
-        kind, text = 'other', f'{name} cannot be connected to: {error.strerror or error}.'
+        kind, text = 'other', f'{name} cannot be connected to: {_said(error)}.'
     return TransportError(text, kind, name, hint=hint)
+
+
+def _said(error):
+    """asyncio words the errors of connecting in a way of its own; the system's is better known."""
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def _proxy_failure(error, endpoint, proxy):
     if isinstance(error, _ProxyRefused):
-        text = f'The proxy {proxy.text} gave no tunnel to {endpoint.authority}: it {error}.'
+        text = f'gave no tunnel to {endpoint.authority}: it {error}'
     elif isinstance(error, socket.gaierror):
-        text = f'The name of the proxy {proxy.text} does not resolve: {error.strerror or error}.'
+        text = f'has a name that does not resolve: {error.strerror or error}'
     elif isinstance(error, TimeoutError):
-        text = f'The proxy {proxy.text} does not answer.'
+        text = 'does not answer, or has no answer from there'
+    elif error.errno in _RESET:
+        text = 'breaks the connection off'
     else:
-        text = f'The proxy {proxy.text} cannot be connected to: {error.strerror or error}.'
+        text = f'cannot be connected to: {_said(error)}'
+    text = f'{endpoint.text} is not reached: the proxy {proxy.text} {text}.'
     return TransportError(text, 'proxy', endpoint.text, hint=f'Check that {join(proxy.host, proxy.port)} is an HTTP proxy that allows CONNECT.')

@@ -136,7 +136,7 @@ async def connect(loop, sock, proxy, endpoint):
     while b'\r\n\r\n' not in head:
         data = await loop.sock_recv(sock, 4096)
         if not data:
-            return 'closed the connection without an answer' if not head else 'broke off in the middle of its answer'
+            return 'breaks the connection off'
         head += data
         if len(head) > _HEAD_LIMIT:
             return 'answered with something that is not HTTP'
