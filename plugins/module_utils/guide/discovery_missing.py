@@ -57,10 +57,9 @@ def disabled(view):
         why = '; '.join(unread(unseen, 'Affiliates', 'Identities'))
         return unknown('cluster', f'whether discovery is enabled: {why}', nodes=[m.key for m in unseen])
     if off:
-        return info('cluster', 'discovery is disabled on every machine', 'There are no members to compare. Which machines there are is '
-                                                                         'taken from etcd, Kubernetes and the talosconfig; talosctl health '
-                                                                         'needs the nodes named on the command line.',
-                    'Nothing, if that is intended. ' + _FIX,
+        return info('cluster', 'discovery is disabled on every machine',
+                    'There are no members to compare. Which machines there are is taken from etcd, Kubernetes and the talosconfig; '
+                    'talosctl health needs the nodes named on the command line.', f'Nothing, if that is intended. {_FIX}',
                     nodes=[m.key for m in off], evidence=evidence)
     return ok('cluster') if on else nothing_read('whether discovery is enabled', [])
 
@@ -171,10 +170,8 @@ def member_missing(view):
             known_addresses |= {normal(a) for a in spec.get('addresses') or []}
     outcomes = []
     for machine in ordered(view.snapshot.machines):
-        listed_somewhere = machine.key in known_ids or bool(addresses_of(view,
-                                                                         machine) & known_addresses) or normal(machine.name
-                                                                                                               or '') in known_names
-        if listed_somewhere:
+        named = normal(machine.name or '') in known_names
+        if named or machine.key in known_ids or addresses_of(view, machine) & known_addresses:
             outcomes.append(ok(machine.key, nodes=[machine.key]))
         elif machine.answered or _node_is_ready(view, machine):
             outcomes.append(_missing(view, machine))
@@ -233,10 +230,9 @@ def _expected_but_missing(view, known):
         named = [m for m in view.snapshot.machines if normal(name) in addresses_of(view, m) | {normal(m.name or '')}]
         if any(machine.answered or _node_is_ready(view, machine) for machine in named):
             continue
-        outcomes.append(error(f'expected {name}', f'the expected node {name} is no member', 'It is among the expected nodes that were '
-                                                                                            'given, and no machine lists it: it is off for '
-                                                                                            'more than half an hour, was reset, cannot '
-                                                                                            'reach discovery, or bears another name.',
+        outcomes.append(error(f'expected {name}', f'the expected node {name} is no member',
+                              'It is among the expected nodes that were given, and no machine lists it: it is off for more than half an '
+                              'hour, was reset, cannot reach discovery, or bears another name.',
                               f'See whether {name} is up, and correct the list of expected nodes if it is out of date.',
                               evidence=[Evidence(f'members: {listed(sorted(known), 20)}', 'Members')]))
     return outcomes

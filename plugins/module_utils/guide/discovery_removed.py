@@ -42,8 +42,9 @@ def removed_member(view):
         elif kubernetes_nodes(view) is None and 'etcd' not in machine.known_from:
             silent.append(machine)
     if silent:
-        outcomes.append(unknown('cluster', f'whether {listed(m.label for m in silent)} was removed or is down: the Kubernetes Nodes were '
-                                           f'not read ({_why_no_nodes(view)})', nodes=[m.key for m in silent],
+        outcomes.append(unknown('cluster', f'whether members that do not answer ({listed(m.label for m in silent)}) were removed or '
+                                           f'are down: the Kubernetes Nodes were not read, {_why_no_nodes(view)}',
+                                nodes=[m.key for m in silent],
                                 explained_by=tuple(f'unreachable:{m.key}' for m in silent)))
     if unread(answering, 'Members'):
         outcomes.append(unknown('cluster', f'whether removed members are listed: {"; ".join(unread(answering, "Members"))}'))

@@ -229,13 +229,13 @@ def seen(machine, kind, text):
 
 
 def unread(machines, *kinds):
-    """Sentences about reads that failed, machines with one reason together: "Members of cp1 and cp2: why"."""
-    reasons = {}
+    """Sentences about reads that failed, machines with one fault together: "Members of cp1 and cp2: why"."""
+    failed = {}
     for kind in kinds:
         for machine in ordered(machines):
             if not machine.datum(kind).ok:
-                reasons.setdefault((kind, machine.datum(kind).why()), []).append(machine.label)
-    return [f'{kind} of {listed(labels)}: {why}' for (kind, why), labels in reasons.items()]
+                failed.setdefault((kind, machine.datum(kind).state), []).append(machine)
+    return [f'{kind} of {listed(m.label for m in group)}: {group[0].datum(kind).why()}' for (kind, _state), group in failed.items()]
 
 
 def nothing_read(what, machines, *kinds):

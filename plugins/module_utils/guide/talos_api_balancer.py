@@ -93,7 +93,7 @@ def balancer_ends_tls(view):
     outcomes = [error(
         trouble.subject, f'{trouble.label} ends TLS itself: it serves a certificate issued by {trouble.certificate.get("issuer")}',
         'The Talos API authenticates the client by its certificate, in the same handshake. What ends TLS in between takes that away, so no '
-        'call can succeed.',
+        'call can succeed. If there is no balancer, another service than Talos has this address.',
         f'Switch the balancer to plain TCP pass-through on port {_port(view, trouble)} (layer 4, no TLS, no HTTP checks).',
         evidence=trouble.evidence(),
         asserts=trouble.asserts()) for trouble in troubles(view) if trouble.kind == 'untrusted_ca' and terminates_tls(view, trouble)]

@@ -114,8 +114,8 @@ def talosconfig_problem(view):
         if kind in _JUDGED_ELSEWHERE:
             continue
         if kind == 'no_client_certificate':
-            outcomes.append(error(f'talosconfig {kind}', text, 'Talos knows a client by its certificate alone; without one every machine '
-                                                               'refuses the handshake.', _NEW,
+            outcomes.append(error(f'talosconfig {kind}', text,
+                                  'Talos knows a client by its certificate alone; without one every machine refuses the handshake.', _NEW,
                                   evidence=[_evidence(view, text)], asserts=('client_certificate',)))
         else:
             outcomes.append(warning(f'talosconfig {kind}', text, 'What is used may not be what was meant.',
@@ -155,9 +155,9 @@ def role_insufficient(view):
     evidence = [_evidence(view, f'organization of the client certificate: {listed(roles) or "none"}')]
     said = listed(roles)
     if not any(role.startswith('os:') for role in roles):
-        return error('role', 'the client certificate carries no Talos role', 'Talos reads the role from the certificate\'s organization, '
-                                                                             f'and finds {said or "none"} there: every call is '
-                                                                             f'refused.{lost}', _NEW, evidence=evidence, asserts=('role',))
+        return error('role', 'the client certificate carries no Talos role',
+                     f'Talos reads the role from the certificate\'s organization, and finds {said or "none"} there: every call is '
+                     f'refused.{lost}', _NEW, evidence=evidence, asserts=('role',))
     if ADMIN in roles:
         return ok('role')
     if not set(roles) & set(_READING):

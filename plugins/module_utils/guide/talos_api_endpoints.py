@@ -116,9 +116,8 @@ def _is_worker(view, endpoint):
     for machine in behind:
         if machine.type == WORKER:
             return seen(machine, 'Members', f'{machine.label}, {endpoint.host}, is a worker'), True
-    known = types.ok or any(machine.is_control_plane for machine in behind) or (bool(view.answering_control_planes)
-                                                                                and not endpoint.connected)
-    return None, known
+    elsewhere = bool(view.answering_control_planes) and not endpoint.connected
+    return None, types.ok or elsewhere or any(machine.is_control_plane for machine in behind)
 
 
 def _why(view, endpoint):
@@ -153,7 +152,7 @@ def endpoint_is_vip(view):
             'moves, calls hang.', f'Keep the virtual IP for kubectl alone. {_correct(view)}',
             evidence=[seen(m, 'NodeIPConfigs', f'virtual IPs: {listed(sorted(vips))}') for m in ordered(view.answering_control_planes)
                       if m.datum('NodeIPConfigs').ok],
-            remedy=_remedy(view)))
+            remedy=_remedy(view), asserts=(f'endpoint:{endpoint.text}',)))
     return outcomes
 
 
@@ -189,8 +188,8 @@ def endpoint_dead(view):
         elif is_network_fault(endpoint.error):
             outcomes.append(warning(
                 endpoint.text, f'endpoint {endpoint.text} could not be used: {_short(endpoint)}',
-                'Clients go on to the next endpoint, which costs time.', 'Correct the name or what it leads to, or drop it. '
-                                                                         f'{_correct(view)}',
+                'Clients go on to the next endpoint, which costs time.',
+                f'Correct the name or what it leads to, or drop it. {_correct(view)}',
                 evidence=[said_by(endpoint, came_back, 'TLS')], remedy=_remedy(view)))
     return outcomes or ok('cluster')
 
@@ -263,12 +262,11 @@ def endpoint_list_short(view):
     if len(endpoints) == 1 and len(planes) > 1:
         return warning('cluster', f'the talosconfig has one endpoint, {endpoints[0].text}, for {len(planes)} control plane nodes',
                        'When this node is down, nothing can be asked of the cluster, though the others are well.', _correct(view),
-                       evidence=_known_addresses(view), remedy=_remedy(view))
+                       evidence=_known_addresses(view), remedy=_remedy(view), explained_by=(f'endpoint:{endpoints[0].text}',))
     if missing:
         names = listed(f'{m.label} ({dial_address(view, m)})' for m in missing)
-        return info('cluster', f'control plane node{"s" if len(missing) > 1 else ""} {names} {"are" if len(missing) > 1 else "is"} not '
-                               'among the endpoints',
-                    'A client never tries it.', _correct(view), nodes=[m.key for m in missing], remedy=_remedy(view),
+        return info('cluster', f'not among the endpoints, though a control plane node: {names}',
+                    'A client never tries what is not in its list.', _correct(view), nodes=[m.key for m in missing], remedy=_remedy(view),
                     evidence=[Evidence(f'endpoints: {listed((e.text for e in endpoints), 12)}', SOURCE)])
     return ok('cluster')
 

@@ -258,8 +258,8 @@ def certificate_expiring(view, machine):
                    'fails.',
                    f'Compare the clock of {machine.label} with that of the others, and look in its controller-runtime log for '
                    'secrets.APIController.',
-                   nodes=[machine.key], evidence=[seen(machine, 'certificate', f'valid from {facts.get("not_before")} to '
-                                                                               f'{facts.get("not_after")}')])
+                   nodes=[machine.key],
+                   evidence=[seen(machine, 'certificate', f'valid from {facts.get("not_before")} to {facts.get("not_after")}')])
 
 
 CHECKS = (

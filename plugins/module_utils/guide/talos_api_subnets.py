@@ -7,7 +7,9 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import is_ip, listed, members, normal, nothing_read, seen
+from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import (
+    belongs, is_ip, listed, members, normal, nothing_read, seen,
+)
 from ansible_collections.talosops.talos.plugins.module_utils.guide.talos_api_client import troubles
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
     ALL, Check, critical, error, info, not_applicable, ok, unknown, warning,
@@ -73,8 +75,8 @@ def _signs(machine):
         found.append(('filtered', seen(machine, 'NodeAddresses', 'routed-no-k8s is empty')))
     certificate = machine.value('certificate')
     if certificate is not None and not _own_ips(certificate):
-        found.append(('certificate', seen(machine, 'certificate', 'the served certificate names no address of the host: '
-                                                                  f'{_names(certificate)}')))
+        text = f'the served certificate names no address of the host: {_names(certificate)}'
+        found.append(('certificate', seen(machine, 'certificate', text)))
     return found
 
 
@@ -84,23 +86,24 @@ def certificate_without_address(view):
     for trouble in troubles(view):
         if trouble.kind != 'wrong_name':
             continue
-        host = trouble.label if not trouble.nodes else (view.snapshot.machine(trouble.nodes[0]).address or trouble.label)
-        names = _names(trouble.certificate) if trouble.certificate else trouble.text
+        known = [machine for machine in map(view.snapshot.machine, trouble.nodes) if belongs(machine)]
+        host = known[0].address if known else trouble.label
         if trouble.certificate and not _own_ips(trouble.certificate):
-            guess = _conflict_with_default(trouble.label) or _conflict_with_default(host)
+            name = trouble.certificate.get('common_name')
+            called = f'{trouble.label} ({name})' if name and name != trouble.label else trouble.label
             outcomes.append(critical(
-                trouble.subject, f'the certificate of {trouble.label} names no address of the host',
-                f'{_MEANS} {guess}'.strip(), 'Compare the address of the host with the pod and service networks of its machine '
-                                             f'configuration. {_STEP}',
+                trouble.subject, f'the certificate of {called} names no address of the host',
+                f'{_MEANS} {_conflict_with_default(host)}'.strip(),
+                f'Compare the address of the host with the pod and service networks of its machine configuration. {_STEP}',
                 nodes=trouble.nodes, evidence=trouble.evidence(), asserts=trouble.asserts()))
-        elif trouble.nodes:
+        elif known:
+            names = _names(trouble.certificate) if trouble.certificate else trouble.text
             outcomes.append(error(
                 trouble.subject, f'the certificate of {trouble.label} does not name {host}',
                 f'It names {names}. The address was taken over a short while ago, is translated on the way, or is one that Talos drops '
-                'because it lies in a pod or service network.', 'Compare the address with the addresses of the machine and with the pod '
-                                                                'and service networks; dial an address that the certificate names.',
-                                                                nodes=trouble.nodes, evidence=trouble.evidence(),
-                                                                asserts=trouble.asserts()))
+                'because it lies in a pod or service network.',
+                'Compare the address with the addresses of the machine and with the pod and service networks; dial an address that the '
+                'certificate names.', nodes=trouble.nodes, evidence=trouble.evidence(), asserts=trouble.asserts()))
     if outcomes:
         return outcomes
     if view.answering_control_planes:
@@ -125,8 +128,8 @@ def member_without_address(view):
         subject_machine = view.snapshot.machine(node_id)
         evidence = [seen(machine, 'Members', f'{name}: addresses []') for machine in observers]
         if subject_machine is not None and (view.in_progress(subject_machine) or view.young(subject_machine)):
-            outcomes.append(info(node_id, f'{name} is a member without an address', 'It booted or is being changed just now and may have '
-                                                                                    'none yet.',
+            outcomes.append(info(node_id, f'{name} is a member without an address',
+                                 'It booted or is being changed just now and may have none yet.',
                                  'Look again in a few minutes.', nodes=nodes, evidence=evidence))
             continue
         outcomes.append(error(node_id, f'{name} is a member without an address',

@@ -106,8 +106,8 @@ def test_machines_with_one_uuid(uuid, verdict):
 def test_different_uuids_are_fine():
     snap = states.snapshot()
     for number, machine in enumerate(snap.machines):
-        machine.data['SystemInformations'] = Datum(READ, [{'id': 'systeminformation',
-                                                           'spec': {'uuid': f'4c4c4544-0042-3510-8051-b7c04f4d373{number}'}}])
+        uuid = f'4c4c4544-0042-3510-8051-b7c04f4d373{number}'
+        machine.data['SystemInformations'] = Datum(READ, [{'id': 'systeminformation', 'spec': {'uuid': uuid}}])
     assert states.verdict(states.report(snap), UUID) == 'ok'
 
 

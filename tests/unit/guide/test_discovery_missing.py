@@ -122,8 +122,8 @@ def test_a_machine_without_a_name_is_an_affiliate_alone():
     key = states.named(snap, 'w1').key
     _unlisted(snap, 'w1')
     for machine in snap.answering():
-        machine.data['Affiliates'].value.append({'id': key, 'spec': {'nodeId': key, 'addresses': ['10.5.0.5'], 'hostname': '',
-                                                                     'nodename': ''}})
+        spec = {'nodeId': key, 'addresses': ['10.5.0.5'], 'hostname': '', 'nodename': ''}
+        machine.data['Affiliates'].value.append({'id': key, 'spec': spec})
     found = states.finding(states.report(snap), MISSING)
     assert 'host name is not set' in found['means']
 

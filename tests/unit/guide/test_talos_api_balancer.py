@@ -84,11 +84,13 @@ def test_a_translated_address_that_no_certificate_names():
     snap = states.snapshot()
     certificate = states.served(snap)
     states.disconnected(snap, 'wrong_name', 'IP address mismatch', certificate)
-    for endpoint in snap.endpoints:
-        endpoint.text = endpoint.host = endpoint.machine = f'203.0.113.{endpoint.host[-1]}'
+    for endpoint, machine in zip(snap.endpoints, snap.machines):
+        outside = f'203.0.113.{endpoint.host[-1]}'
+        endpoint.text = endpoint.host = endpoint.machine = machine.key = machine.address = outside
+        endpoint.addresses = machine.addresses = [outside]
     judged = states.report(snap)
-    assert [f['subject'] for f in states.findings(judged, MISSING) if f['verdict'] == 'error'] == ['203.0.113.2', '203.0.113.3',
-                                                                                                   '203.0.113.4']
+    errors = [f['subject'] for f in states.findings(judged, MISSING) if f['verdict'] == 'error']
+    assert errors == ['203.0.113.2', '203.0.113.3', '203.0.113.4']
     assert not [f for f in states.findings(judged, 'talos_api.certificate_without_address') if f['verdict'] != 'unknown']
 
 

@@ -71,8 +71,8 @@ def test_a_control_plane_node_that_was_installed_anew_elsewhere():
     states.node(snap, 'cp-3', '10.5.0.13', 'Unknown', 3 * 3600)
     states.endpoint(snap, '10.5.0.13', connected=False, error=NO_ROUTE, machine=gone)
     judged = states.report(snap)
-    assert {f['check']: f['verdict'] for f in judged['findings']} == {'talos_api.endpoint_dead': 'warning',
-                                                                      'talos_api.endpoint_list_short': 'info'}
+    found = {f['check']: f['verdict'] for f in judged['findings']}
+    assert found == {'talos_api.endpoint_dead': 'warning', 'talos_api.endpoint_list_short': 'info'}
     assert 'cp3 (10.5.0.4)' in states.finding(judged, 'talos_api.endpoint_list_short')['title']
     assert states.finding(judged, 'talos_api.endpoint_dead')['remedy'] == ALL_PLANES, 'without the one that is gone'
 
@@ -90,6 +90,14 @@ def test_one_endpoint_for_one_control_plane_node_is_right():
     for machine in [m for m in snap.machines if m.name in ('cp2', 'cp3')]:
         snap.machines.remove(machine)
     assert states.verdict(states.report(snap), 'talos_api.endpoint_list_short') == 'ok'
+
+
+def test_the_virtual_ip_as_the_only_endpoint_is_the_cause():
+    snap = states.snapshot()
+    snap.endpoints = []
+    states.endpoint(snap, '10.5.0.100', machine=states.named(snap, 'cp1'))
+    found = states.finding(states.report(snap), 'talos_api.endpoint_list_short')
+    assert found['because_of'] == ['talos_api.endpoint_is_vip/10.5.0.100']
 
 
 def test_one_name_for_all_control_plane_nodes_is_right():

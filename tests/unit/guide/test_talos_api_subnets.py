@@ -127,6 +127,7 @@ def test_no_connection_because_the_certificate_names_no_address(ips):
     judged = states.report(snap)
     found = states.findings(judged, 'talos_api.certificate_without_address')
     assert [f['verdict'] for f in found] == ['critical'] * 3
+    assert all('(cp1)' in f['title'] for f in found), 'the certificate names its machine'
     guessed = next(f for f in found if f['subject'] == '10.100.0.2')
     assert '10.96.0.0/12' in guessed['means']
     assert judged['sections']['talos_api.tcp_loadbalancer']['verdict'] != 'error'
