@@ -112,7 +112,7 @@ def failure(error, endpoint, proxy=None):
         kind, text = 'timeout', f'{name} does not answer on port {endpoint.port}.'
         hint = 'A firewall drops the packets, or the machine is off.'
     elif error.errno in _NO_ROUTE:
-        kind, text = 'no_route', f'There is no route to {name} ({error.strerror}).'
+        kind, text = 'no_route', f'There is no route to {name} ({_said(error)}).'
         hint = 'The machine is off, or this host is not in a network that reaches it.'
     elif error.errno in _RESET:
         kind, text = 'reset', f'{name} broke the connection off.'
