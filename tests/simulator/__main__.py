@@ -49,7 +49,7 @@ def main(arguments=None):
         print(error, file=sys.stderr)
         return 2
     except (KeyboardInterrupt, _Terminated):
-        return 130
+        return 130 if command else 0
 
 
 def _parser():
@@ -65,29 +65,24 @@ def _parser():
 
 
 def _run(cluster, command):
-    """The command's exit code; without a command, 0 once this process is told to end."""
+    """The command's exit code; without a command, serves until this process is told to end."""
     if not command:
         for key, value in cluster.environment.items():
             print(f'export {key}={value}')
         print(f'# {cluster.model.name}: ' + ', '.join(f'{node.name} {node.address}' for node in cluster.nodes.values()), flush=True)
+        threading.Event().wait()
     try:
-        process = subprocess.Popen(command, env={**os.environ, **cluster.environment}) if command else None
+        process = subprocess.Popen(command, env={**os.environ, **cluster.environment})
     except OSError as error:
         print(f'{command[0]}: {error.strerror}', file=sys.stderr)
         return 127
     while True:
         try:
-            if process is None:
-                threading.Event().wait()
             code = process.wait()
             return code if code >= 0 else 128 - code
         except KeyboardInterrupt:
-            if process is None:
-                return 0
-            # Ctrl-C reaches the command too, being of the same terminal.
+            continue  # Ctrl-C reaches the command too, being of the same terminal
         except _Terminated:
-            if process is None:
-                return 0
             process.terminate()
 
 

@@ -17,9 +17,13 @@ from tests.simulator.protobuf import append_message, raw_fields
 from tests.simulator.schema import MESSAGES
 
 _STATE = 'cosi.resource.State'
-_AGGREGATED = ('/machine.MachineService/', '/cluster.ClusterService/', '/inspect.InspectService/', '/storage.StorageService/', '/time.TimeService/')
-_CODES = {2: 'Unknown', 3: 'InvalidArgument', 4: 'DeadlineExceeded', 5: 'NotFound', 7: 'PermissionDenied', 12: 'Unimplemented', 13: 'Internal',
-          14: 'Unavailable'}
+_AGGREGATED = (
+    '/machine.MachineService/', '/cluster.ClusterService/', '/inspect.InspectService/', '/storage.StorageService/', '/time.TimeService/',
+)
+_CODES = {
+    2: 'Unknown', 3: 'InvalidArgument', 4: 'DeadlineExceeded', 5: 'NotFound', 7: 'PermissionDenied', 12: 'Unimplemented', 13: 'Internal',
+    14: 'Unavailable',
+}
 _NO_ROUTE_AFTER = 3.0
 _BACK_OFF = 15.0
 _CALLS_KEPT = 2000
@@ -61,14 +65,13 @@ class Apid:
         if not target or _has_port(target):
             raise Status(INTERNAL, f'invalid target "{target}"')
         found = self.node.model.node_at(target) if _is_address(target) else self.node.model.node_named(target)
+        if found is None and not _is_address(target):
+            raise Status(UNAVAILABLE, 'name resolver error: produced zero addresses')
         if found is None:
-            if not _is_address(target):
-                raise Status(UNAVAILABLE, 'name resolver error: produced zero addresses')
             await self._no_route(target)
-        host = f'[{target}]' if ':' in target else target
+        address = target if _is_address(target) else found.address
         if not found.reachable:
-            raise _unavailable(f'transport: Error while dialing: dial tcp {found.address if not _is_address(target) else host}:50000: '
-                               'connect: connection refused')
+            raise _unavailable(f'transport: Error while dialing: dial tcp {_bracketed(address)}:50000: connect: connection refused')
         if found.frozen:
             await asyncio.get_running_loop().create_future()
         self._verify(found, target)
@@ -79,7 +82,7 @@ class Apid:
         if time.monotonic() - self._failed_dials.get(target, -_BACK_OFF) >= _BACK_OFF:
             await asyncio.sleep(_NO_ROUTE_AFTER)
             self._failed_dials[target] = time.monotonic()
-        raise _unavailable(f'transport: Error while dialing: dial tcp {target}:50000: connect: no route to host')
+        raise _unavailable(f'transport: Error while dialing: dial tcp {_bracketed(target)}:50000: connect: no route to host')
 
     def _verify(self, found, target):
         """The endpoint verifies the certificate against the name that it was given (talos-api 3.1)."""
@@ -87,8 +90,8 @@ class Apid:
         now = datetime.now(timezone.utc)
         text = None
         if not not_before <= now <= not_after:
-            when = f'{now:%Y-%m-%dT%H:%M:%SZ} is ' + (f'before {not_before:%Y-%m-%dT%H:%M:%SZ}' if now < not_before else f'after {not_after:%Y-%m-%dT%H:%M:%SZ}')
-            text = f'certificate has expired or is not yet valid: current time {when}'
+            which, limit = ('before', not_before) if now < not_before else ('after', not_after)
+            text = f'certificate has expired or is not yet valid: current time {now:%Y-%m-%dT%H:%M:%SZ} is {which} {limit:%Y-%m-%dT%H:%M:%SZ}'
         elif _is_address(target) and target not in found.san_ips:
             text = (f'certificate is valid for {", ".join(found.san_ips)}, not {target}' if found.san_ips else
                     f"cannot validate certificate for {target} because it doesn't contain any IP SANs")
@@ -172,6 +175,10 @@ def _is_address(target):
         return bool(ipaddress.ip_address(target))
     except ValueError:
         return False
+
+
+def _bracketed(address):
+    return f'[{address}]' if ':' in address else address
 
 
 def _has_port(target):

@@ -137,7 +137,10 @@ class Cluster:
         self._write('kubeconfig', self.model.kubeconfig())
 
     def _model(self, shift, loopback):
-        self.model = Model(self.scenario, self._name, self._platform, loopback, shift)
+        try:
+            self.model = Model(self.scenario, self._name, self._platform, loopback, shift)
+        except ScenarioError as error:
+            raise ScenarioError(f'{self.scenario.source}: {error}') from error
         self.model.kubeconfig = self._kubeconfig
 
     def _take_addresses(self):
@@ -155,7 +158,8 @@ class Cluster:
                     lock.close()
                 if error.errno == errno.EADDRINUSE and self._shift is None:
                     continue
-                why = 'another cluster has them' if error.errno == errno.EADDRINUSE else f'{error.strerror}: this system has no loopback aliases'
+                taken = error.errno == errno.EADDRINUSE
+                why = 'another cluster has them' if taken else f'{error.strerror}: this system has no loopback aliases'
                 raise ScenarioError(f'The addresses of this cluster cannot be had ({why}); use the mode port.') from error
             for lock in locks:
                 self._exit.callback(lock.close)
@@ -223,9 +227,10 @@ class Cluster:
         nodes = [self.nodes[name] if name in self.nodes else self.model.node_at(str(name)) for name in names]
         if None in nodes:
             raise ScenarioError('state.network.lb.backends names what is no machine of the topology.')
-        healthy = [node for node in nodes if self.model.kubernetes_api(node) == 'up'
-                   and (told.get('check') != 'readyz' or (self.model.etcd.runs(node) and self.model.etcd.has_quorum(node)))]
-        targets = [(server.host, server.port) for node in healthy for server in self._servers.get(node.name, ()) if isinstance(server, HttpsServer)]
+        etcd = self.model.etcd
+        ready = [node for node in nodes if told.get('check') != 'readyz' or (etcd.runs(node) and etcd.has_quorum(node))]
+        servers = [server for node in ready for server in self._servers.get(node.name, ()) if isinstance(server, HttpsServer)]
+        targets = [(server.host, server.port) for server in servers]
         address = self.model.state['network']['endpoint'].split('://')[-1].rsplit(':', 1)[0]
         server = Balancer(targets)
         server.host, server.port = ('127.0.0.1', 0) if self._addresses == PORT else (address, self._kubernetes_port)

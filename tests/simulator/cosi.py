@@ -65,7 +65,8 @@ async def list_(node, request, send, roles):
 def _matches(resource_id, options):
     """No simulated resource has labels, so a term that wants one finds nothing."""
     queries = options.get('label_query') or []
-    if queries and not any(all(term.get('invert') or term.get('op') == 'NOT_EXISTS' for term in query.get('terms', [])) for query in queries):
+    absent = [all(term.get('invert') or term.get('op') == 'NOT_EXISTS' for term in query.get('terms', [])) for query in queries]
+    if absent and not any(absent):
         return False
     return bool(re.search(options.get('id_query', {}).get('regexp', ''), resource_id))
 

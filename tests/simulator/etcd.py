@@ -40,7 +40,8 @@ class Etcd:
     def runs(self, node):
         """Whether this machine's etcd answers: its service runs, it is a member and, where told, reachable."""
         reachable = self.given.get('reachable')
-        return node.control_plane and node.service('etcd')[0] == 'Running' and self.is_member(node) and (reachable is None or node.name in reachable)
+        running = node.control_plane and node.service('etcd')[0] == 'Running'
+        return running and self.is_member(node) and (reachable is None or node.name in reachable)
 
     def group(self, node):
         """The names in this node's list: all members, or itself alone where its list is another one."""
@@ -57,7 +58,8 @@ class Etcd:
         peer_urls = (f'https://{host}:2380',) if host else ()
         if name in self.learners and node is not None and node.service('etcd')[0] != 'Running':
             return Member(self.ids[name], '', peer_urls, (), True)
-        return Member(self.ids[name], node.hostname if node else name, peer_urls, (f'https://{host}:2379',) if host else (), name in self.learners)
+        client_urls = (f'https://{host}:2379',) if host else ()
+        return Member(self.ids[name], node.hostname if node else name, peer_urls, client_urls, name in self.learners)
 
     def has_quorum(self, node):
         """Whether more than half of the voters of this node's group answer, and a leader is not denied outright."""

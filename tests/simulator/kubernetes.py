@@ -103,14 +103,14 @@ def kubernetes_node(model, name, listed):
     if not schedulable:
         taints.append({'key': 'node.kubernetes.io/unschedulable', 'effect': 'NoSchedule'})
     address = details.get('internal_ip') or (node.address if node else model.address_of(name))
-    machine = (node.uuid if node else str(uuid.uuid5(uuid.NAMESPACE_DNS, f'{model.seed}/{name}')))
+    machine = node.uuid if node else _uuid(f'{model.seed}/{name}')
     spec = {'podCIDR': node.pod_cidr, 'podCIDRs': [node.pod_cidr]} if node and node.pod_cidr else {}
     if taints:
         spec['taints'] = taints
     if not schedulable:
         spec['unschedulable'] = True
     return {
-        'metadata': {'name': name, 'uid': str(uuid.uuid5(uuid.NAMESPACE_DNS, f'{model.seed}/node/{name}')), 'resourceVersion': '703',
+        'metadata': {'name': name, 'uid': _uuid(f'{model.seed}/node/{name}'), 'resourceVersion': '703',
                      'creationTimestamp': _time(created), 'labels': labels, 'annotations': annotations},
         'spec': spec,
         'status': {
@@ -119,28 +119,34 @@ def kubernetes_node(model, name, listed):
             'conditions': _conditions(model, details, created),
             'addresses': [*([{'type': 'InternalIP', 'address': address}] if address else []), {'type': 'Hostname', 'address': name}],
             'daemonEndpoints': {'kubeletEndpoint': {'Port': 10250}},
-            'nodeInfo': {'machineID': machine.replace('-', ''), 'systemUUID': machine, 'bootID': str(uuid.uuid5(uuid.NAMESPACE_DNS, f'{machine}/{created}')),
-                         'kernelVersion': '6.18.44-talos', 'osImage': f'Talos ({node.talos if node else model.state["versions"]["talos"]})',
-                         'containerRuntimeVersion': 'containerd://2.2.4', 'kubeletVersion': model.state['versions']['kubernetes'],
-                         'kubeProxyVersion': '', 'operatingSystem': 'linux', 'architecture': 'amd64'},
+            'nodeInfo': {
+                'machineID': machine.replace('-', ''), 'systemUUID': machine, 'bootID': _uuid(f'{machine}/{created}'),
+                'kernelVersion': '6.18.44-talos', 'osImage': f'Talos ({node.talos if node else model.state["versions"]["talos"]})',
+                'containerRuntimeVersion': 'containerd://2.2.4', 'kubeletVersion': model.state['versions']['kubernetes'],
+                'kubeProxyVersion': '', 'operatingSystem': 'linux', 'architecture': 'amd64',
+            },
         },
     }
 
 
 def node_metadata(name, control_plane, node=None):
     """(labels, annotations) of a Node object, as recorded; C(node) None for one whose machine is gone."""
-    labels = {'beta.kubernetes.io/arch': 'amd64', 'beta.kubernetes.io/os': 'linux', 'kubernetes.io/arch': 'amd64', 'kubernetes.io/hostname': name,
-              'kubernetes.io/os': 'linux'}
+    labels = {
+        'beta.kubernetes.io/arch': 'amd64', 'beta.kubernetes.io/os': 'linux', 'kubernetes.io/arch': 'amd64', 'kubernetes.io/hostname': name,
+        'kubernetes.io/os': 'linux',
+    }
     annotations = {}
     if node and dict(node.cni_prefixes).get('flannel.1'):
-        annotations = {'flannel.alpha.coreos.com/backend-data': json.dumps({'VNI': 1, 'VtepMAC': mac(node, 'flannel.1')}, separators=(',', ':')),
-                       'flannel.alpha.coreos.com/backend-type': 'vxlan', 'flannel.alpha.coreos.com/kube-subnet-manager': 'true',
-                       'flannel.alpha.coreos.com/public-ip': node.address}
+        annotations = {
+            'flannel.alpha.coreos.com/backend-data': _json_text({'VNI': 1, 'VtepMAC': mac(node, 'flannel.1')}),
+            'flannel.alpha.coreos.com/backend-type': 'vxlan', 'flannel.alpha.coreos.com/kube-subnet-manager': 'true',
+            'flannel.alpha.coreos.com/public-ip': node.address,
+        }
     annotations['node.alpha.kubernetes.io/ttl'] = '0'
     if control_plane:
         owned = {'node-role.kubernetes.io/control-plane': '', 'node.kubernetes.io/exclude-from-external-load-balancers': ''}
         labels |= owned
-        annotations |= {'talos.dev/owned-labels': json.dumps(list(owned), separators=(',', ':')),
+        annotations |= {'talos.dev/owned-labels': _json_text(list(owned)),
                         'talos.dev/owned-taints': '["node-role.kubernetes.io/control-plane"]'}
     annotations['volumes.kubernetes.io/controller-managed-attach-detach'] = 'true'
     return labels, annotations
@@ -174,7 +180,9 @@ def _conditions(model, details, created):
 
 
 def _condition(kind, status, reason, message, beat, since):
-    return {'type': kind, 'status': status, 'lastHeartbeatTime': _time(beat), 'lastTransitionTime': _time(since), 'reason': reason, 'message': message}
+    return {
+        'type': kind, 'status': status, 'lastHeartbeatTime': _time(beat), 'lastTransitionTime': _time(since), 'reason': reason, 'message': message,
+    }
 
 
 def kubeconfig(name, server, authority, client):
@@ -189,8 +197,16 @@ def kubeconfig(name, server, authority, client):
     })
 
 
+def _uuid(text):
+    return str(uuid.uuid5(uuid.NAMESPACE_DNS, text))
+
+
 def _base64(data):
     return base64.b64encode(data).decode()
+
+
+def _json_text(value):
+    return json.dumps(value, separators=(',', ':'))
 
 
 def _time(when):
@@ -202,4 +218,6 @@ def _json(status, body):
 
 
 def _status(code, reason, message):
-    return _json(code, {'kind': 'Status', 'apiVersion': 'v1', 'metadata': {}, 'status': 'Failure', 'message': message, 'reason': reason, 'code': code})
+    return _json(code, {
+        'kind': 'Status', 'apiVersion': 'v1', 'metadata': {}, 'status': 'Failure', 'message': message, 'reason': reason, 'code': code,
+    })

@@ -93,7 +93,8 @@ def routes(node):
     indexes = link_names(node)
     found = []
 
-    def add(route_id, dst, link, *, src='', gateway='', table='main', scope='global', kind='unicast', protocol='kernel', priority=0, proto=None):
+    def add(route_id, dst, link, *, src='', gateway='', table='main', scope='global', kind='unicast', protocol='kernel', priority=0,
+            proto=None):
         spec = {'family': 'inet6' if ':' in dst else 'inet4', 'dst': dst, 'src': src, 'gateway': gateway, 'outLinkIndex': indexes[link],
                 'outLinkName': link, 'table': table, 'priority': priority, 'scope': scope, 'type': kind, 'flags': '', 'protocol': protocol}
         found.append(Resource(route_id, 'network.RouteStatusController', spec, proto=proto or {}))
@@ -127,5 +128,6 @@ def routes(node):
     for other in node.model.nodes.values():
         if other is not node and 'flannel.1' in indexes and other.pod_cidr:
             gateway = other.pod_cidr.split('/')[0]
-            add(f'inet4/{gateway}/{other.pod_cidr}/0', other.pod_cidr, 'flannel.1', gateway=gateway, protocol='boot', proto={'flags': _ROUTE_ONLINK})
+            route_id = f'inet4/{gateway}/{other.pod_cidr}/0'
+            add(route_id, other.pod_cidr, 'flannel.1', gateway=gateway, protocol='boot', proto={'flags': _ROUTE_ONLINK})
     return sorted(found, key=lambda one: one.id)

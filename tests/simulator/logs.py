@@ -13,6 +13,8 @@ from datetime import timedelta, timezone
 
 from tests.simulator import services, vocabulary
 
+_WAITS_TO_JOIN = ('etcd is waiting to join the cluster, if this node is the first node in the cluster, please run `talosctl bootstrap` against '
+                  'one of the following IPs:')
 _RECENT = timedelta(minutes=10)
 _COLOURS = {'DEBUG': 35, 'INFO': 34, 'WARN': 33, 'ERROR': 31}
 _SERVICE_LOGS = ('apid', 'containerd', 'cri', 'etcd', 'kubelet', 'trustd', 'udevd', 'auditd', 'syslogd')
@@ -47,17 +49,19 @@ def lines(node, log_id, calls=()):
 
 def kernel(node):
     """The kernel log: in container mode the host's, without a word of Talos's (rec)."""
-    entries = [(node.boot, 'kern', 'notice', 'Linux version 6.18.44-talos (root@buildkitsandbox) #1 SMP PREEMPT_DYNAMIC')]
+    entries = [(node.boot, 'kern', 'notice', 'Linux version 6.18.44-talos #1 SMP PREEMPT_DYNAMIC')]
     if node.model.platform != 'container':
         entries += [(event.at, 'user', 'warning', f'[talos] service[{one.id}]({event.state}): {event.msg}')
                     for one in services.of(node) for event in one.events]
         entries += [(node.model.clock.at(told['at']), 'user', 'warning', f'[talos] {_plain(told["line"])}')
                     for told in node.model.state['lines'] if told['node'] == node.name and told['src'] == 'machined dmesg']
-    return [f'{facility}: {priority:>7}: [{_nano(at)}]: {text}\n'.encode() for at, facility, priority, text in sorted(entries, key=lambda one: one[0])]
+    entries.sort(key=lambda entry: entry[0])
+    return [f'{facility}: {priority:>7}: [{_nano(at)}]: {text}\n'.encode() for at, facility, priority, text in entries]
 
 
 def _told_sources(node):
-    return [source for told in node.model.state['lines'] if told['node'] == node.name for source in [vocabulary.SOURCES.get(told['src'])] if source]
+    sources = [vocabulary.SOURCES.get(told['src']) for told in node.model.state['lines'] if told['node'] == node.name]
+    return list(dict.fromkeys(source for source in sources if source))
 
 
 def _told(node, log_id, at, text):
@@ -86,7 +90,8 @@ def _plain(text):
 def _machined(node, _log_id):
     boot = node.boot
     yield boot, _machined_line(node, boot, 'machined logger initialized')
-    steps = ('initialize sequence: 9 phase(s)', 'phase systemRequirements (1/9): 1 tasks(s)', 'install sequence: 0 phase(s)', 'boot sequence: 22 phase(s)')
+    steps = ('initialize sequence: 9 phase(s)', 'phase systemRequirements (1/9): 1 tasks(s)', 'install sequence: 0 phase(s)',
+             'boot sequence: 22 phase(s)')
     for number, text in enumerate(steps):
         at = boot + timedelta(milliseconds=150 + 40 * number)
         yield at, _machined_line(node, at, text)
@@ -95,8 +100,7 @@ def _machined(node, _log_id):
             yield event.at, _machined_line(node, event.at, f'service[{one.id}]({event.state}): {event.msg}')
     if node.control_plane and node.service('etcd')[0] == 'Preparing' and not node.model.state['etcd']['members']:
         for at in _every(node, timedelta(minutes=2)):
-            yield at, _machined_line(node, at, 'etcd is waiting to join the cluster, if this node is the first node in the cluster, please run '
-                                               '`talosctl bootstrap` against one of the following IPs:')
+            yield at, _machined_line(node, at, _WAITS_TO_JOIN)
             yield at, _machined_line(node, at, f'[{node.address}]')
 
 
@@ -140,19 +144,22 @@ def _etcd(node, _log_id):
     if started is None:
         return
     member = etcd.ids.get(node.name, '0000000000000000')
-    yield started, _etcd_line(started, 'info', 'embed/etcd.go:323', 'starting an etcd server', {'etcd-version': node.etcd_version, 'name': node.hostname})
+    about = {'etcd-version': node.etcd_version, 'name': node.hostname}
+    yield started, _etcd_line(started, 'info', 'embed/etcd.go:323', 'starting an etcd server', about)
     leader = etcd.leader(node) if etcd.runs(node) else None
     term = etcd.given['raft_term']
     if leader:
         at = started + timedelta(seconds=2)
-        yield at, _etcd_line(at, 'info', 'v3@v3.6.0/node.go:370', f'raft.node: {member} elected leader {leader} at term {term}', logger='raft')
+        elected = f'raft.node: {member} elected leader {leader} at term {term}'
+        yield at, _etcd_line(at, 'info', 'v3@v3.6.0/node.go:370', elected, logger='raft')
         changes = int(etcd.given.get('leader_changes_24h') or 0)
         for number in range(changes):
             at = node.model.clock.wall - timedelta(hours=23) + timedelta(hours=23) * number / max(changes, 1)
             text = f'raft.node: {member} changed leader from {leader} to {leader} at term {term - changes + number}'
             yield at, _etcd_line(at, 'info', 'v3@v3.6.0/node.go:374', text, logger='raft')
     for at in _every(node, timedelta(minutes=1)):
-        yield at, _etcd_line(at, 'info', 'etcdserver/corrupt.go:278', 'starting compact hash check', {'local-member-id': member, 'timeout': '7s'})
+        about = {'local-member-id': member, 'timeout': '7s'}
+        yield at, _etcd_line(at, 'info', 'etcdserver/corrupt.go:278', 'starting compact hash check', about)
         yield at, _etcd_line(at, 'info', 'etcdserver/corrupt.go:294', 'finished compaction hash check', {'number-of-hashes-checked': 0})
     if not etcd.runs(node):
         return
@@ -164,14 +171,15 @@ def _etcd(node, _log_id):
                 'error': f'dial tcp {address}: connect: connection refused'})
     if not leader:
         for at in _every(node, timedelta(milliseconds=1500), timedelta(minutes=2)):
-            yield at, _etcd_line(at, 'info', 'v3@v3.6.0/raft.go:1077', f'{member} received MsgPreVoteResp from {member} at term {term}', logger='raft')
+            voted = f'{member} received MsgPreVoteResp from {member} at term {term}'
+            yield at, _etcd_line(at, 'info', 'v3@v3.6.0/raft.go:1077', voted, logger='raft')
             yield at, _etcd_line(at, 'warn', 'etcdserver/v3_server.go:1016', 'waiting for ReadIndex response took too long, retrying',
                                  {'sent-request-id': 9739212325479546037, 'retry-timeout': '500ms'})
 
 
 def _etcd_line(at, level, caller, text, fields=None, logger=None):
     entry = {'level': level, 'ts': _micro(at), **({'logger': logger} if logger else {}), 'caller': caller, 'msg': text, **(fields or {})}
-    return json.dumps(entry, separators=(',', ':'))
+    return _compact(entry)
 
 
 def _kubelet(node, _log_id):
@@ -180,14 +188,15 @@ def _kubelet(node, _log_id):
         return
     pod = {'name': f'kube-proxy-{node.identity[:5].lower()}', 'namespace': 'kube-system'}
     at = started + timedelta(seconds=30)
-    yield at, _kubelet_line(at, 'kubelet/kubelet_node_status.go:75', 'Attempting to register node', {'v': 0, 'node': {'name': node.hostname}})
+    about = {'v': 0, 'node': {'name': node.hostname}}
+    yield at, _kubelet_line(at, 'kubelet/kubelet_node_status.go:75', 'Attempting to register node', about)
     at += timedelta(seconds=1)
     yield at, _kubelet_line(at, 'util/pod_startup_latency_tracker.go:148', 'Observed pod startup duration',
                             {'v': 0, 'pod': pod, 'podStartSLOduration': 0.922608456, 'podStartE2EDuration': '3.188580397s'})
 
 
 def _kubelet_line(at, caller, text, fields):
-    return json.dumps({'ts': round(at.timestamp() * 1000, 4), 'caller': caller, 'msg': text, **fields}, separators=(',', ':'))
+    return _compact({'ts': round(at.timestamp() * 1000, 4), 'caller': caller, 'msg': text, **fields})
 
 
 def _trustd(node, _log_id):
@@ -196,8 +205,8 @@ def _trustd(node, _log_id):
         if started and not worker.control_plane:
             at = max(started, worker.boot) + timedelta(seconds=2)
             stamp = f'{at.astimezone(timezone.utc):%Y/%m/%d %H:%M:%S.%f}'
-            name, addresses = worker.hostname, ' '.join(worker.san_ips)
-            yield at, f'{stamp} reg.go:70: received CSR signing request from {worker.address}:46194: subject CN={name} dns names [{name}] addresses [{addresses}]'
+            subject = f'subject CN={worker.hostname} dns names [{worker.hostname}] addresses [{" ".join(worker.san_ips)}]'
+            yield at, f'{stamp} reg.go:70: received CSR signing request from {worker.address}:46194: {subject}'
 
 
 def _apid(_node, _log_id):
@@ -208,9 +217,9 @@ def _containerd(node, log_id):
     started = _started(node, log_id)
     if started and log_id in ('containerd', 'cri'):
         at = started
-        yield at, json.dumps({'level': 'info', 'msg': 'starting containerd', 'revision': '', 'time': _nano(at), 'version': 'v2.2.4'}, separators=(',', ':'))
+        yield at, _compact({'level': 'info', 'msg': 'starting containerd', 'revision': '', 'time': _nano(at), 'version': 'v2.2.4'})
         at += timedelta(milliseconds=18)
-        yield at, json.dumps({'level': 'info', 'msg': 'containerd successfully booted in 0.018051s', 'time': _nano(at)}, separators=(',', ':'))
+        yield at, _compact({'level': 'info', 'msg': 'containerd successfully booted in 0.018051s', 'time': _nano(at)})
     elif started and log_id == 'udevd':
         yield started, "Using default interface naming scheme 'v257'."
 
@@ -243,6 +252,10 @@ def _every(node, interval, back=_RECENT):
         times.append(at)
         at -= interval
     return reversed(times)
+
+
+def _compact(entry):
+    return json.dumps(entry, separators=(',', ':'))
 
 
 def _milli(at):

@@ -56,8 +56,10 @@ async def _netstat(node, request, send):
         for number, (protocol, address, port, process) in enumerate(_listeners(node)):
             if protocols.get(protocol):
                 shown = {'pid': 100 + number, 'name': process} if pid else {}
-                records.append({'l4proto': protocol, 'localip': address, 'localport': port, 'remoteip': '::' if protocol == 'tcp6' else '0.0.0.0',
-                                'state': 'LISTEN', 'inode': 1895985 + number, 'ref': 1, 'pointer': 1538075232 + number, 'process': shown})
+                records.append({
+                    'l4proto': protocol, 'localip': address, 'localport': port, 'remoteip': '::' if protocol == 'tcp6' else '0.0.0.0',
+                    'state': 'LISTEN', 'inode': 1895985 + number, 'ref': 1, 'pointer': 1538075232 + number, 'process': shown,
+                })
     await _answer(send, 'NetstatResponse', {'connectrecord': records})
 
 
@@ -110,7 +112,8 @@ async def _etcd_alarm_list(node, _request, send):
     if etcd.runs(node) and node.name not in etcd.learners and not etcd.has_quorum(node):
         await _forever()
     await _linearizable(node)
-    await _answer(send, 'EtcdAlarmListResponse', {'member_alarms': [{'member_id': int(member, 16), 'alarm': alarm} for member, alarm in etcd.alarms]})
+    alarms = [{'member_id': int(member, 16), 'alarm': alarm} for member, alarm in etcd.alarms]
+    await _answer(send, 'EtcdAlarmListResponse', {'member_alarms': alarms})
 
 
 async def _linearizable(node):
@@ -146,9 +149,13 @@ async def _list(node, request, send):
 
 def _file(node, root, name):
     is_file = name.endswith(('/db', '.wal'))
-    size = node.model.etcd.status(node)['db_size'] if name.endswith('/db') and node.model.etcd.is_member(node) else 64000000 if is_file else 4096
-    return {'name': f'{root}/{name}' if name else root, 'size': size, 'mode': 0o600 if is_file else _DIRECTORY_MODE,
-            'modified': int(node.boot.timestamp()) + 3, 'is_dir': not is_file, 'relative_name': name or '.', 'uid': _ETCD_USER, 'gid': _ETCD_USER}
+    size = 64_000_000 if is_file else 4096
+    if name.endswith('/db') and node.model.etcd.is_member(node):
+        size = node.model.etcd.status(node)['db_size']
+    return {
+        'name': f'{root}/{name}' if name else root, 'size': size, 'mode': 0o600 if is_file else _DIRECTORY_MODE,
+        'modified': int(node.boot.timestamp()) + 3, 'is_dir': not is_file, 'relative_name': name or '.', 'uid': _ETCD_USER, 'gid': _ETCD_USER,
+    }
 
 
 async def _logs(node, request, send):
@@ -161,7 +168,8 @@ async def _logs(node, request, send):
     if log_id not in logs.ids(node):
         raise Status(UNKNOWN, f'log "{log_id}" was not registered')
     lines = logs.lines(node, log_id, node.calls)
-    lines = lines if tail < 0 else lines[len(lines) - tail:] if 0 < tail < len(lines) else lines if tail else []
+    if tail >= 0:
+        lines = lines[max(len(lines) - tail, 0):]
     data = b''.join(line + b'\n' for line in lines)
     for start in range(0, len(data), _CHUNK):
         await send(MESSAGES.encode('Data', {'bytes': data[start:start + _CHUNK]}))
@@ -186,9 +194,9 @@ async def _memory(node, _request, send):
 
 async def _system_stat(node, _request, send):
     processor = {'user': 1912.96, 'nice': 0.02, 'system': 1109.18, 'idle': 1776.08, 'iowait': 3.46}
+    total = {key: value * 2 for key, value in processor.items()}
     await _answer(send, 'SystemStatResponse', {
-        'boot_time': int(node.boot.timestamp()), 'cpu_total': {key: value * 2 for key, value in processor.items()}, 'cpu': [processor, processor],
-        'process_running': 4})
+        'boot_time': int(node.boot.timestamp()), 'cpu_total': total, 'cpu': [processor, processor], 'process_running': 4})
 
 
 async def _time(node, _request, send):

@@ -68,7 +68,8 @@ def _diagnostics(node):
                 'kubelet-csr': (_KUBELET_CSR, ['kubelet API error: remote error: tls: internal error', 'pending CSRs: csr-w2']),
             }.get(given['id'], (given['id'], []))
             found.append((given['id'], message, details))
-    return [Resource(found_id, 'runtime.DiagnosticsController', {'message': message, 'details': details}) for found_id, message, details in found]
+    owner = 'runtime.DiagnosticsController'
+    return [Resource(found_id, owner, {'message': message, 'details': details}) for found_id, message, details in found]
 
 
 def _members(node):

@@ -35,8 +35,8 @@ class Bench:
             self.model.name, self.model.state['network']['endpoint'], authority, authority.issue('admin', ['system:masters']))
         self._peer = pki.Authority().client(roles).der
 
-    def __call__(self, endpoint, method, request=b'', metadata=(), within=0.3):
-        """(messages, code, text); code None when nothing more came within so many seconds."""
+    def __call__(self, endpoint, method, request=b'', metadata=(), within=20):
+        """(messages, code, text); code None when the call had not ended after so many seconds."""
         return asyncio.run(self._call(endpoint, method, request, metadata, within))
 
     async def _call(self, endpoint, method, request, metadata, within):

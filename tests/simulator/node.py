@@ -1,0 +1,192 @@
+# Copyright (c) 2026, The talosops.talos maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One machine of a scenario and what follows from its state: services, addresses, certificate names."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+
+from tests.simulator import scenario as scenarios
+from tests.simulator.scenario import ScenarioError
+
+_BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
+_ETCD_VERSIONS = {9: '3.5.21', 10: '3.5.21', 11: '3.6.5', 12: '3.6.7', 13: '3.6.12', 14: '3.7.0'}
+_PREFIX_LENGTH = 24
+_NOT_IN_CONTAINERS = ('auditd', 'dashboard', 'syslogd', 'udevd')
+TLS_FAILS = 'TLS fails both ways'
+
+
+@dataclass(frozen=True)
+class Affiliate:
+    """A machine as discovery knows it; C(addresses) without prefix length."""
+
+    node_id: str
+    name: str
+    addresses: tuple
+    control_plane: bool
+    talos: str
+
+
+class Node:
+    """One Talos machine."""
+
+    def __init__(self, model, name, address, control_plane, number):
+        self.model = model
+        self.name = name
+        self.address = address
+        self.control_plane = control_plane
+        self.number = number
+        self.given = model.state['nodes'].get(name) or {}
+        self.hostname = model.hostname(name, address)
+        self.talos = self.given.get('talos') or model.state['versions']['talos']
+        self.minor = _minor(self.talos)
+        self.reachable = self.given.get('reachable', True) is not False
+        self.frozen = False
+        self.boot = model.clock.wall - scenarios.duration(self.given.get('uptime') or model.state['uptime'])
+        defaults = model.state['services_cp' if control_plane else 'services_worker']
+        self.services = {**defaults, **(self.given.get('services') or {})}
+        if model.platform == 'container':
+            self.services = {name: state for name, state in self.services.items() if name not in _NOT_IN_CONTAINERS}
+        self.identity = identity(model.seed, name, [address])
+        self.uuid = str(uuid.UUID(bytes=hashlib.sha256(f'uuid/{self.identity}'.encode()).digest()[:16], version=4))
+        self.tls_fails = self._tls_fails()
+
+    def _tls_fails(self):
+        api = self.given.get('api')
+        if api not in (None, TLS_FAILS):
+            raise ScenarioError(f'state.nodes.{self.name}.api: {api!r} is not served yet, only {TLS_FAILS!r} is.')
+        return api is not None
+
+    def __repr__(self):
+        return f'Node({self.name})'
+
+    @property
+    def type(self):
+        return 'controlplane' if self.control_plane else 'worker'
+
+    @property
+    def etcd_version(self):
+        return _ETCD_VERSIONS.get(self.minor, _ETCD_VERSIONS[14])
+
+    def service(self, service_id):
+        """(state, health) of a service, (None, None) without one; health is OK, Fail or ?."""
+        state, health = self.services.get(service_id) or (None, None)
+        return state, health
+
+    @property
+    def machine_status(self):
+        return {**self.model.state['machine_status'], **(self.given.get('machine_status') or {})}
+
+    @property
+    def time(self):
+        return {**self.model.state['time'], **(self.given.get('time') or {})}
+
+    @property
+    def memory_mib(self):
+        return self.given.get('memory_mib') or self.model.state['memory_mib']['cp' if self.control_plane else 'worker']
+
+    @property
+    def holds_vip(self):
+        return self.model.vip is not None and self.model.state['network']['vip_holder'] == self.name
+
+    @property
+    def pod_cidr(self):
+        """What Kubernetes gave this node of the pod network, or None while it has not run yet."""
+        if not self.model.kubernetes_ran or self.hostname not in self.model.kubernetes_nodes:
+            return None
+        network = ipaddress.ip_network(self.model.state['network']['pod'][0])
+        if network.version == 6 or network.prefixlen >= _PREFIX_LENGTH:
+            return str(network)
+        return str(ipaddress.ip_network((int(network.network_address) + (self.number << (32 - _PREFIX_LENGTH)), _PREFIX_LENGTH)))
+
+    @property
+    def host_prefix(self):
+        return f'{self.address}/{64 if ":" in self.address else _PREFIX_LENGTH}'
+
+    @property
+    def cni_prefixes(self):
+        """(link, prefix) of the CNI's own addresses: flannel's, and the bridge's where pods run (talos-api 6.4)."""
+        if self.pod_cidr is None or self.model.state['network']['cni'] != 'flannel':
+            return []
+        network = ipaddress.ip_network(self.pod_cidr)
+        prefixes = [('flannel.1', f'{network.network_address}/32')]
+        if not self.control_plane:
+            prefixes.append(('cni0', f'{network.network_address + 1}/{network.prefixlen}'))
+        return prefixes
+
+    def _listed_addresses(self, kind):
+        for where in (self.given.get('addresses') or {}, self.model.state.get('addresses') or {}):
+            if kind in where:
+                return list(where[kind])
+        return None
+
+    @property
+    def own_prefixes(self):
+        """The prefixes on the machine's own link: its address, and the VIP on its holder."""
+        listed = self._listed_addresses('routed')
+        if listed is not None:
+            return [prefix for prefix in listed if prefix not in [cni for _link, cni in self.cni_prefixes]]
+        listed = self._listed_addresses('routed-no-k8s')
+        if listed:
+            return listed
+        return [self.host_prefix] + ([f'{self.model.vip}/{128 if ":" in self.model.vip else 32}'] if self.holds_vip else [])
+
+    @property
+    def routed(self):
+        listed = self._listed_addresses('routed')
+        return listed if listed is not None else self.own_prefixes + [prefix for _link, prefix in self.cni_prefixes]
+
+    @property
+    def routed_no_k8s(self):
+        listed = self._listed_addresses('routed-no-k8s')
+        return listed if listed is not None else [prefix for prefix in self.routed if not self.is_kubernetes(prefix)]
+
+    @property
+    def excluded_networks(self):
+        """Pod and service networks, in the order of NodeAddressFilters."""
+        network = self.model.state['network']
+        return [*network['pod'], *([self.pod_cidr] if self.pod_cidr and self.pod_cidr not in network['pod'] else []), *network['service']]
+
+    def is_kubernetes(self, prefix):
+        address = ipaddress.ip_interface(prefix).ip
+        return any(address in ipaddress.ip_network(network, strict=False) for network in self.excluded_networks)
+
+    @property
+    def san_ips(self):
+        """talos-api 4: the addresses without Kubernetes's, 127.0.0.1 from 1.13 on."""
+        return [prefix.split('/')[0] for prefix in self.routed_no_k8s] + (['127.0.0.1'] if self.minor >= 13 else [])
+
+    @property
+    def certificate_dates(self):
+        """(not before, not after) of what it serves on 50000: a day, renewed every twelve hours (talos-api 4)."""
+        given = self.given.get('server_cert') or {}
+        wall = self.model.clock.wall
+        if self.tls_fails and not given:
+            given = {'not_before': '-26h', 'not_after': '-2h'}
+        not_before = self.model.clock.at(given['not_before']) if 'not_before' in given else max(self.boot, wall - timedelta(hours=6))
+        not_after = self.model.clock.at(given['not_after']) if 'not_after' in given else not_before + timedelta(hours=24)
+        return not_before, not_after
+
+    @property
+    def affiliate(self):
+        addresses = tuple(prefix.split('/')[0] for prefix in self.routed_no_k8s)
+        return Affiliate(self.identity, self.hostname, addresses, self.control_plane, self.talos)
+
+
+def _minor(version):
+    return int(version.lstrip('v').split('.')[1])
+
+
+def identity(cluster, name, addresses):
+    """A node id as Talos makes them, 32 bytes in base 62; the same wherever the cluster's addresses are mapped to."""
+    places = ' '.join(address.split('.', 2)[-1] for address in addresses)
+    number = int.from_bytes(hashlib.sha256(f'{cluster}/{name}/{places}'.encode()).digest(), 'big')
+    digits = ''
+    while number:
+        number, digit = divmod(number, 62)
+        digits = _BASE62[digit] + digits
+    return digits
