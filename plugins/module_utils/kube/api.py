@@ -8,6 +8,7 @@ Credentials stay in memory: the client is given an ssl context of ours in place 
 from __future__ import annotations
 
 import json
+import re
 import ssl
 
 from ansible_collections.talosops.talos.plugins.module_utils.api import endpoint as endpoints
@@ -171,19 +172,25 @@ def _parsed(server, body):
 def _failure(server, error):
     reason = getattr(error, 'reason', None) or error
     if isinstance(error, NewConnectionError):
-        return TransportError(f'{server} could not be reached: {_last(error)}.', 'refused' if 'refused' in str(error).lower() else 'no_route', server)
+        return TransportError(f'{server} could not be reached: {_words(error)}.', _kind(str(error).lower()), server)
     if isinstance(error, HTTPTimeout) or isinstance(reason, HTTPTimeout):
         return DeadlineExceeded(f'{server} did not answer in time.')
     if isinstance(error, ProxyError):
-        return TransportError(f'The proxy did not lead to {server}: {getattr(error, "original_error", None) or error}.', 'proxy', server)
+        return TransportError(f'The proxy did not lead to {server}: {_words(error.original_error)}.', 'proxy', server)
     if isinstance(error, SSLError):
-        return TransportError(f'The certificate of {server} is not accepted: {_last(reason)}.', 'untrusted_ca', server)
-    return TransportError(f'The connection to {server} broke: {_last(reason)}.', 'reset', server)
+        return TransportError(f'The certificate of {server} is not accepted: {_words(reason)}.', 'untrusted_ca', server)
+    return TransportError(f'The connection to {server} broke: {_words(reason)}.', 'reset', server)
 
 
-def _last(error):
-    """urllib3 wraps what happened in objects whose text begins with their address."""
-    return str(error).rpartition('>: ')[2].rstrip('.')
+def _kind(text):
+    """The kind of a TransportError, from what the system said about a connection that could not be made."""
+    return 'refused' if 'refused' in text else 'resolve' if 'resolve' in text or 'not known' in text else 'no_route'
+
+
+def _words(error):
+    """What the system or OpenSSL said, out of what urllib3 wraps around it."""
+    text = re.sub(r'^.*?(\[Errno -?\d+\] |certificate verify failed: )', '', str(error))
+    return re.sub(r' \(_ssl\.c:\d+\)', '', text).rstrip('.')[:300]
 
 
 def _status(server, status, body):

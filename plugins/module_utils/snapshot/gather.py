@@ -50,7 +50,7 @@ def gather(context, *, name=None, nodes=(), endpoints=None, proxy=None, kube=Non
 
     Raises InputError where nothing can be tried at all; whatever goes wrong with a machine stands in the snapshot.
     """
-    with Client(context, endpoints=endpoints, proxy=proxy, timeout=timeout, tmp_dir=tmp_dir) as client:
+    with Client(context, endpoints=endpoints, proxy=proxy, timeout=min(timeout, deadline), tmp_dir=tmp_dir) as client:
         return Gather(client, context, nodes=nodes, own_endpoints=endpoints is not None, kube=kube, proxy=proxy, kinds=kinds, logs=logs,
                       budget=Budget(timeout, deadline), say=say, tmp_dir=tmp_dir).run(name or context.name, collection)
 
@@ -197,12 +197,12 @@ class Gather:
             machine.data['certificate'] = Datum(error.state, at=now(), reason=error.message)
 
     def _settle(self, pool, reader, machines, placed, kubernetes):
-        """Who the machines turned out to be, and a round for those that only etcd, Kubernetes or a second address names."""
+        """Who the machines turned out to be, and a round for those that nothing named before."""
         astray = reader.astray(machines)
         virtual = union.vips(machines)
         placed = _drop(union.settle([machine for machine in machines if machine not in astray], virtual), machines, placed)
         nodes = kubernetes['data'].get('nodes')
-        added = union.add_etcd_members(machines, virtual)
+        added = union.add_affiliates(machines, virtual) + union.add_etcd_members(machines, virtual)
         added += union.add_kubernetes_nodes(machines, nodes.value if nodes is not None and nodes.ok else None, virtual)
         again = [machine for machine in astray + added if machine.address]
         if again:

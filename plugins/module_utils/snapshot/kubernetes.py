@@ -8,7 +8,7 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError as NotDone
 
 from ansible_collections.talosops.talos.plugins.module_utils.api import endpoint as endpoints
-from ansible_collections.talosops.talos.plugins.module_utils.api.errors import NOT_ASKED, READ, REFUSED, RoleRefused, TalosError
+from ansible_collections.talosops.talos.plugins.module_utils.api.errors import NOT_ASKED, READ, REFUSED, NodeUnreachable, RoleRefused, TalosError
 from ansible_collections.talosops.talos.plugins.module_utils.kube import api as kube_api
 from ansible_collections.talosops.talos.plugins.module_utils.kube import config as kube_config
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot import machines as union
@@ -96,8 +96,10 @@ class Kubernetes:
 
     def _mint(self, minters):
         """The kubeconfig that Talos issues to os:admin; it stays in memory."""
-        if not self._may_mint or not minters:
-            raise RoleRefused(NEEDS if not self._may_mint else 'no control plane node answered that could issue a kubeconfig')
+        if not self._may_mint:
+            raise RoleRefused(NEEDS)
+        if not minters:
+            raise NodeUnreachable('no control plane node answered that could issue a kubeconfig')
         error = None
         for address, route in minters:
             try:

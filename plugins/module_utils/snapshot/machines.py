@@ -196,6 +196,21 @@ def _settle(machine, virtual):
         machine.address = real[0]
 
 
+def add_affiliates(machines, virtual):
+    """New machines for Affiliates that are none: of two machines with one name only one is in Members, which are named by it."""
+    keys, added = {machine.key for machine in machines}, []
+    for lister in list(machines):
+        for item in lister.value('Affiliates') or []:
+            spec = item.get('spec') or {}
+            addresses = [str(address) for address in spec.get('addresses') or [] if str(address) not in virtual]
+            if not addresses or item['id'] in keys or any(_by_address(machines + added, address) for address in addresses):
+                continue
+            keys.add(item['id'])
+            added.append(Machine(item['id'], addresses[0], addresses, spec.get('nodename') or spec.get('hostname'), machine_type(spec.get('machineType')), [DISCOVERY]))
+    machines.extend(added)
+    return added
+
+
 def add_etcd_members(machines, virtual):
     """Mark the machines that are etcd members; returns new machines for members that are none (possibly stale ones)."""
     by_member_id = {}

@@ -165,6 +165,16 @@ def test_a_stale_etcd_member_a_stale_node_and_a_dead_endpoint_at_one_address_are
     assert len(machines) == 3
 
 
+def test_of_two_machines_with_one_name_the_other_is_found_among_the_affiliates():
+    """Members are named by the node's name, so that one of them overwrites the other (edge case 29)."""
+    machines = [answered('A', '10.5.0.11', Affiliates=[
+        {'id': 'A', 'spec': {'addresses': ['10.5.0.11']}}, {'id': 'old', 'spec': {'addresses': ['10.5.0.11']}},
+        {'id': 'B', 'spec': {'addresses': ['10.5.0.10', '10.5.0.22'], 'nodename': 'w-1', 'machineType': 'worker'}}, {'id': 'C', 'spec': {'addresses': []}}])]
+    added = union.add_affiliates(machines, {'10.5.0.10'})
+    assert described(added) == {'B': ('w-1', '10.5.0.22', 'worker', ['discovery'])}
+    assert machines[1:] == added
+
+
 def test_what_only_etcd_or_kubernetes_know_is_added():
     machines = [answered('A', '10.5.0.11', EtcdMemberList=etcd_list(('cp-9', 'https://10.5.0.19:2380'), ('', 'https://[fd00::1]:2380')))]
     added = union.add_etcd_members(machines, set())
