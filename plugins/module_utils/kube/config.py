@@ -61,7 +61,8 @@ def load(path=None, content=None, context=None, origin=KUBECONFIG, read=None):
     if not cluster.get('server'):
         raise ConfigError(f'{called} has no server for the context "{name}".')
     if 'auth-provider' in user:
-        raise ConfigError(f'{called} uses an auth-provider for the context "{name}", which Kubernetes has removed.', 'Use an exec plugin, a token or a certificate.')
+        raise ConfigError(f'{called} uses an auth-provider for the context "{name}", which Kubernetes has removed.',
+                          'Use an exec plugin, a token or a certificate.')
 
     def pem(section, field_name):
         return _pem(section, field_name, read, os.path.dirname(where) if path else os.getcwd(), called)

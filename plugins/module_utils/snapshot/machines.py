@@ -100,18 +100,25 @@ def place_endpoints(endpoints, machines, source):
     for endpoint in sorted(endpoints, key=lambda item: not item.connected):
         certificate = endpoint.certificate or {}
         machine = _owner(endpoint, machines) or by_certificate.get(certificate.get('sha256'))
-        if machine is None and endpoint.addresses:
-            machine = Machine(endpoint.addresses[0], endpoint.addresses[0], list(endpoint.addresses))
+        addresses = endpoint.addresses or _served_addresses(endpoint)
+        if machine is None and addresses:
+            machine = Machine(addresses[0], addresses[0], list(addresses))
             machines.append(machine)
         if machine is None:
             continue
         if not machine.addresses:
-            machine.address, machine.addresses = endpoint.addresses[0], list(endpoint.addresses)
+            machine.address, machine.addresses = addresses[0], list(addresses)
         if certificate.get('sha256') and endpoint.connected:
             by_certificate.setdefault(certificate['sha256'], machine)
         name_machine(machine, source)
         placed[endpoint.text] = machine
     return placed
+
+
+def _served_addresses(endpoint):
+    """The addresses in the certificate, where a proxy keeps us from knowing which one was reached."""
+    certificate = (endpoint.certificate or {}) if endpoint.connected else {}
+    return [address for address in certificate.get('ips') or [] if not ipaddress.ip_address(address).is_loopback][:1]
 
 
 def _owner(endpoint, machines):
@@ -126,7 +133,7 @@ def _owner(endpoint, machines):
     if len(holders) == 1:
         return holders[0]
     named = [machine for machine in machines if not machine.addresses and machine.name in (certificate.get('dns') or [])]
-    return named[0] if len(named) == 1 and endpoint.addresses else None
+    return named[0] if len(named) == 1 and (endpoint.addresses or _served_addresses(endpoint)) else None
 
 
 def add_nodes(machines, nodes, source):
@@ -206,7 +213,8 @@ def add_affiliates(machines, virtual):
             if not addresses or item['id'] in keys or any(_by_address(machines + added, address) for address in addresses):
                 continue
             keys.add(item['id'])
-            added.append(Machine(item['id'], addresses[0], addresses, spec.get('nodename') or spec.get('hostname'), machine_type(spec.get('machineType')), [DISCOVERY]))
+            name = spec.get('nodename') or spec.get('hostname')
+            added.append(Machine(item['id'], addresses[0], addresses, name, machine_type(spec.get('machineType')), [DISCOVERY]))
     machines.extend(added)
     return added
 
@@ -241,7 +249,8 @@ def add_kubernetes_nodes(machines, nodes, virtual):
     by_machine_id = {kubernetes_machine_id(machine.key): machine for machine in machines}
     by_machine_id.pop(None, None)
     for node in nodes or []:
-        addresses = [str(a['address']) for a in node.get('addresses') or [] if a.get('type') in ('InternalIP', 'ExternalIP') and a['address'] not in virtual]
+        addresses = [str(item['address']) for item in node.get('addresses') or [] if item.get('type') in ('InternalIP', 'ExternalIP')]
+        addresses = [address for address in addresses if address not in virtual]
         known = [_by_address(machines, address) for address in addresses]
         machine = (next((m for m in known if m is not None), None) or by_machine_id.get(node.get('machine_id'))
                    or next((m for m in machines if m.name == node['name']), None))

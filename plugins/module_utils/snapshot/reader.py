@@ -34,7 +34,7 @@ class MachineReader:
     def __init__(self, client, asker, reads, routes, behind):
         self._client = client
         self._asker = asker
-        self._reads = [read for read in reads if read is not _VERSION]
+        self._reads = sorted((read for read in reads if read is not _VERSION), key=lambda read: read.kind not in _FIRST)
         self._behind = behind
         self.routes = list(routes)
 
@@ -117,7 +117,7 @@ class MachineReader:
     # -- reads ----------------------------------------------------------------------------------------------
 
     def _read_all(self, machine, handle, calls):
-        asked = [(read, calls.submit(self._ask, read, machine, handle)) for read in sorted(self._reads, key=lambda read: read.kind not in _FIRST) if read.on == ALL]
+        asked = [(read, calls.submit(self._ask, read, machine, handle)) for read in self._reads if read.on == ALL]
         for read, future in asked:
             if read.kind in _FIRST:
                 _keep(machine, read, future.result())

@@ -124,7 +124,8 @@ def _members(snapshot):
                 texts[name] = datum
             entry['logs'][log_id] = plain
         index.append(entry)
-    manifest = {'format': FORMAT, **{name: getattr(snapshot, name) for name in _SNAPSHOT_FIELDS}, 'machines': index, 'endpoints': [], 'read': _summary(snapshot)}
+    fields = {name: getattr(snapshot, name) for name in _SNAPSHOT_FIELDS}
+    manifest = {'format': FORMAT, **fields, 'machines': index, 'endpoints': [], 'read': _summary(snapshot)}
     for endpoint in snapshot.endpoints:
         entry = {name: getattr(endpoint, name) for name in _ENDPOINT_FIELDS}
         manifest['endpoints'].append({**entry, 'data': _plain_data(endpoint.data)})

@@ -52,7 +52,8 @@ def test_machine_ids_of_a_real_cluster_follow_from_the_node_identity():
 
 
 def test_members_are_merged_by_identity_over_the_endpoints():
-    found = union.from_members([[member('cp-1', 'A', ['10.5.0.11'])], None, [member('cp-1', 'A', ['10.5.0.11', 'fd00::1']), member('w-1', 'B', ['10.5.0.21'], 'worker')]])
+    lists = [[member('cp-1', 'A', ['10.5.0.11'])], None, [member('cp-1', 'A', ['10.5.0.11', 'fd00::1']), member('w-1', 'B', ['10.5.0.21'], 'worker')]]
+    found = union.from_members(lists)
     assert described(found) == {'A': ('cp-1', '10.5.0.11', 'controlplane', ['discovery']), 'B': ('w-1', '10.5.0.21', 'worker', ['discovery'])}
     assert found[0].addresses == ['10.5.0.11', 'fd00::1']
 
@@ -111,6 +112,12 @@ def test_without_discovery_a_balancer_maps_to_the_endpoint_with_its_certificate(
     placed = union.place_endpoints([endpoint('10.5.0.11', sha256='one'), endpoint('lb.example.net', ['192.0.2.1'], sha256='one')], machines, 'talosconfig')
     assert placed['lb.example.net'] is placed['10.5.0.11']
     assert len(machines) == 1
+
+
+def test_behind_a_proxy_a_name_without_discovery_is_asked_by_the_address_it_serves():
+    machines = []
+    union.place_endpoints([endpoint('cp-1.example.net', [], ips=['127.0.0.1', '10.5.0.11', '10.5.0.10'])], machines, 'talosconfig')
+    assert [(machine.key, machine.address) for machine in machines] == [('10.5.0.11', '10.5.0.11')]
 
 
 def test_nodes_of_the_user_are_matched_by_address_and_name():
@@ -180,7 +187,8 @@ def test_what_only_etcd_or_kubernetes_know_is_added():
     added = union.add_etcd_members(machines, set())
     assert described(added) == {'10.5.0.19': ('cp-9', '10.5.0.19', 'controlplane', ['etcd']), 'fd00::1': (None, 'fd00::1', 'controlplane', ['etcd'])}
     added = union.add_kubernetes_nodes(machines, [node('w-9', '10.5.0.29'), node('cp-8', '10.5.0.18', ['node-role.kubernetes.io/control-plane'])], set())
-    assert described(added) == {'10.5.0.29': ('w-9', '10.5.0.29', 'worker', ['kubernetes']), '10.5.0.18': ('cp-8', '10.5.0.18', 'controlplane', ['kubernetes'])}
+    assert described(added) == {
+        '10.5.0.29': ('w-9', '10.5.0.29', 'worker', ['kubernetes']), '10.5.0.18': ('cp-8', '10.5.0.18', 'controlplane', ['kubernetes'])}
 
 
 def test_an_etcd_member_is_matched_by_its_id_before_its_address():

@@ -19,7 +19,7 @@ from tests.recorded import SETS, snapshot
 
 def small():
     twins = [Machine(key=key, name='cp-1', address=address, addresses=[address], type='controlplane', known_from=['discovery'], answered=True,
-                     data={'Version': Datum(READ, {'tag': key}, '2026-11-22T10:00:00Z')}, logs={'etcd': Datum(READ, f'log of {key} ü', None, None, None, False)})
+                     data={'Version': Datum(READ, {'tag': key}, 'then')}, logs={'etcd': Datum(READ, f'log of {key} ü', None, None, None, False)})
              for key, address in (('one', '10.5.0.2'), ('two', '10.5.0.3'))]
     twins[1].logs['machined'] = Datum(REFUSED, reason='not authorized', code='PERMISSION_DENIED')
     endpoint = Endpoint('10.5.0.2', '10.5.0.2', 50000, ['10.5.0.2'], True, None, {'ips': []}, 'one', {'Version': Datum(READ, {})})
