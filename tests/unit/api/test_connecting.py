@@ -496,38 +496,53 @@ def test_a_socks_proxy(bed):
 def test_no_socket_of_an_attempt_that_lost_the_race_stays_open(background, monkeypatch):
     monkeypatch.setattr(dial, 'STAGGER', 0)
     servers = [background.serve(Silent()) for _each in range(3)]
+    connect = dial._connect
 
     async def race():
+        barrier = asyncio.Barrier(len(servers))
+
+        async def together(*arguments):
+            sock = await connect(*arguments)
+            await barrier.wait()
+            return sock
+
+        monkeypatch.setattr(dial, '_connect', together)
         sock, _used = await dial.first_connected(asyncio.get_running_loop(), [(socket.AF_INET, (each.host, each.port)) for each in servers], parse('cp-1'))
-        until(lambda: sum(each.accepted for each in servers) == len(servers))
         sock.close()
 
     asyncio.run(race())
+    until(lambda: [each.accepted for each in servers] == [1, 1, 1])
     until(lambda: not any(each.connections for each in servers))
 
 
+class Watching:
+    """Stands for an SSLContext: sees the file that it is to load."""
+
+    def load_cert_chain(self, path):
+        with open(path, 'rb') as file:
+            self.loaded = file.read()
+        self.path, self.mode = path, os.stat(path).st_mode & 0o777
+
+
 @pytest.mark.skipif(not hasattr(os, 'memfd_create'), reason='this system has no files in memory')
-def test_the_key_never_touches_a_disk(bed, monkeypatch):
-    monkeypatch.setattr(tls.tempfile, 'mkstemp', lambda **options: pytest.fail('the key was written to a disk'))
-    server = bed.serve()
-    with bed.client(server) as client:
-        client.connect(client.endpoints[0])
+def test_the_key_never_touches_a_disk(tmp_path):
+    watching = Watching()
+    tls.load_credentials(watching, b'pem', '/nowhere')
+    assert watching.loaded == b'pem' and watching.path.startswith('/proc/self/fd/')
+    assert not os.path.exists(watching.path)
 
 
-def test_without_files_in_memory_the_key_is_on_disk_for_a_moment_only(bed, monkeypatch, tmp_path):
-    seen = []
+def test_without_files_in_memory_the_key_is_on_disk_for_a_moment_only(monkeypatch, tmp_path):
     monkeypatch.delattr(tls.os, 'memfd_create', raising=False)
-    load = tls.ssl.SSLContext.load_cert_chain
+    watching = Watching()
+    tls.load_credentials(watching, b'pem', str(tmp_path))
+    assert watching.loaded == b'pem' and watching.path.startswith(str(tmp_path)) and watching.mode == 0o600
+    assert os.listdir(tmp_path) == []
 
-    class Watching(tls.ssl.SSLContext):
-        def load_cert_chain(self, path):
-            seen.append((path, os.stat(path).st_mode & 0o777, os.stat(os.path.dirname(path)).st_mode & 0o777))
-            load(self, path)
 
-    monkeypatch.setattr(tls.ssl, 'SSLContext', Watching)
-    server = bed.serve()
-    with bed.client(server, tmp_dir=str(tmp_path)) as client:
-        client.connect(client.endpoints[0])
-        (path, mode, directory), = seen
-        assert path.startswith(str(tmp_path)) and mode == 0o600 and directory == 0o700 and not os.path.exists(path)
-    until(lambda: os.listdir(tmp_path) == [])
+def test_credentials_that_openssl_refuses_leave_nothing_behind(bed, monkeypatch, tmp_path):
+    monkeypatch.delattr(tls.os, 'memfd_create', raising=False)
+    context = dataclasses.replace(bed.context('127.0.0.1'), key=b'nonsense')
+    with pytest.raises(ConfigError, match='OpenSSL refuses'):
+        Client(context, tmp_dir=str(tmp_path))
+    assert os.listdir(tmp_path) == []
