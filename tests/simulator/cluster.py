@@ -137,10 +137,7 @@ class Cluster:
         self._write('kubeconfig', self.model.kubeconfig())
 
     def _model(self, shift, loopback):
-        try:
-            self.model = Model(self.scenario, self._name, self._platform, loopback, shift)
-        except ScenarioError as error:
-            raise ScenarioError(f'{self.scenario.source}: {error}') from error
+        self.model = Model(self.scenario, self._name, self._platform, loopback, shift)
         self.model.kubeconfig = self._kubeconfig
 
     def _take_addresses(self):

@@ -152,6 +152,8 @@ def node_metadata(name, control_plane, node=None):
     return labels, annotations
 
 
+_NETWORK_NOT_READY = ('container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:Network plugin returns '
+                      'error: cni plugin not initialized')
 _PRESSURES = (('MemoryPressure', 'KubeletHasSufficientMemory', 'kubelet has sufficient memory available'),
               ('DiskPressure', 'KubeletHasNoDiskPressure', 'kubelet has no disk pressure'),
               ('PIDPressure', 'KubeletHasSufficientPID', 'kubelet has sufficient PID available'))
@@ -172,8 +174,7 @@ def _conditions(model, details, created):
         conditions.append(_condition(kind, status, reason, message, max(created, beat), since if status == 'Unknown' else created))
     reason, message = {
         'True': ('KubeletReady', 'kubelet is posting ready status'),
-        'False': ('KubeletNotReady', 'container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:Network plugin '
-                                     'returns error: cni plugin not initialized'),
+        'False': ('KubeletNotReady', _NETWORK_NOT_READY),
     }.get(ready, ('NodeStatusUnknown', 'Kubelet stopped posting node status.'))
     conditions.append(_condition('Ready', ready, details.get('reason') or reason, message, max(created, beat), since))
     return conditions
@@ -181,7 +182,8 @@ def _conditions(model, details, created):
 
 def _condition(kind, status, reason, message, beat, since):
     return {
-        'type': kind, 'status': status, 'lastHeartbeatTime': _time(beat), 'lastTransitionTime': _time(since), 'reason': reason, 'message': message,
+        'type': kind, 'status': status, 'lastHeartbeatTime': _time(beat), 'lastTransitionTime': _time(since), 'reason': reason,
+        'message': message,
     }
 
 

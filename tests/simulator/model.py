@@ -9,6 +9,7 @@ import hashlib
 import ipaddress
 
 from tests.simulator import scenario as scenarios
+from tests.simulator import values
 from tests.simulator.etcd import Etcd
 from tests.simulator.node import Affiliate, Node, identity
 
@@ -24,8 +25,7 @@ class Model:
 
     def __init__(self, scenario, name=None, platform='metal', loopback=True, shift=0, wall=None):
         state = scenario.state
-        self.clock = scenarios.Clock(state.get('now'), wall)
-        self.loopback = loopback
+        self.clock = values.Clock(state.get('now'), wall)
         self.state = scenarios.mapped(state, shift, _second_numbers(state)) if loopback else state
         self.expected = scenario.expected
         self.name = name or scenario.name

@@ -10,14 +10,12 @@ import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 
-from tests.simulator import scenario as scenarios
-from tests.simulator.scenario import ScenarioError
+from tests.simulator import values, vocabulary
 
 _BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 _ETCD_VERSIONS = {9: '3.5.21', 10: '3.5.21', 11: '3.6.5', 12: '3.6.7', 13: '3.6.12', 14: '3.7.0'}
 _PREFIX_LENGTH = 24
 _NOT_IN_CONTAINERS = ('auditd', 'dashboard', 'syslogd', 'udevd')
-TLS_FAILS = 'TLS fails both ways'
 
 
 @dataclass(frozen=True)
@@ -46,20 +44,14 @@ class Node:
         self.minor = _minor(self.talos)
         self.reachable = self.given.get('reachable', True) is not False
         self.frozen = False
-        self.boot = model.clock.wall - scenarios.duration(self.given.get('uptime') or model.state['uptime'])
+        self.boot = model.clock.wall - values.duration(self.given.get('uptime') or model.state['uptime'])
         defaults = model.state['services_cp' if control_plane else 'services_worker']
         self.services = {**defaults, **(self.given.get('services') or {})}
         if model.platform == 'container':
             self.services = {name: state for name, state in self.services.items() if name not in _NOT_IN_CONTAINERS}
         self.identity = identity(model.seed, name, [address])
         self.uuid = str(uuid.UUID(bytes=hashlib.sha256(f'uuid/{self.identity}'.encode()).digest()[:16], version=4))
-        self.tls_fails = self._tls_fails()
-
-    def _tls_fails(self):
-        api = self.given.get('api')
-        if api not in (None, TLS_FAILS):
-            raise ScenarioError(f'state.nodes.{self.name}.api: {api!r} is not served yet, only {TLS_FAILS!r} is.')
-        return api is not None
+        self.tls_fails = self.given.get('api') == vocabulary.TLS_FAILS
 
     def __repr__(self):
         return f'Node({self.name})'

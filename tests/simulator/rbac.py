@@ -47,7 +47,9 @@ _SERVICES = {
     'machine.MDService': (14, {}),
 }
 
-STREAMS = {'Copy', 'DiskUsage', 'Dmesg', 'EtcdSnapshot', 'Events', 'ImageList', 'Kubeconfig', 'List', 'Logs', 'PacketCapture', 'Read', 'HealthCheck'}
+STREAMS = {
+    'Copy', 'DiskUsage', 'Dmesg', 'EtcdSnapshot', 'Events', 'ImageList', 'Kubeconfig', 'List', 'Logs', 'PacketCapture', 'Read', 'HealthCheck',
+}
 
 # Methods that only control plane nodes serve, with the name that the refusal gives them (talos-api 3.3).
 CONTROL_PLANE_ONLY = {

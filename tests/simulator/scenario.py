@@ -1,18 +1,17 @@
 # Copyright (c) 2026, The talosops.talos maintainers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Scenario files: read with line numbers, checked against the vocabulary, defaults filled in, times resolved."""
+"""Scenario files: read with line numbers, checked against the vocabulary, defaults filled in, addresses mapped."""
 
 from __future__ import annotations
 
 import copy
 import re
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import yaml
 
-from tests.simulator import vocabulary
+from tests.simulator import values, vocabulary
 
 DEFAULTS = """
 versions: {talos: v1.14.3, kubernetes: v1.36.4}
@@ -39,8 +38,6 @@ lines: []
 # Names of machines: given as a whole or not at all.
 _WHOLE = (('topology', 'cp'), ('topology', 'workers'))
 _TEN = re.compile(r'(?<![\d.])10\.(\d{1,3})(?=\.\d{1,3}\.\d{1,3}(?![\d.]))')
-_DURATION = re.compile(r'(\d+(?:\.\d+)?)(d|h|ms|m|s)')
-_UNITS = {'d': 86400, 'h': 3600, 'm': 60, 's': 1, 'ms': 0.001}
 
 
 class ScenarioError(Exception):
@@ -124,6 +121,12 @@ def _scalar(node):
 def _check(value, allowed, path, lines, source):
     if allowed == vocabulary.LATER:
         raise ScenarioError(f'{_where(path, lines, source)}: {_dotted(path)} is not served yet.')
+    if isinstance(allowed, dict) and '' in allowed and not isinstance(value, dict):
+        allowed = allowed['']
+    if isinstance(allowed, str):
+        form = values.problem(value, allowed)
+        if form:
+            raise ScenarioError(f'{_where(path, lines, source)}: {_dotted(path)} must be {form}, not {value!r}.')
     if isinstance(allowed, dict) and value is not None:
         if not isinstance(value, dict):
             raise ScenarioError(f'{_where(path, lines, source)}: {_dotted(path)} must be a mapping.')
@@ -190,7 +193,8 @@ def _with_derived_defaults(state, given):
     if 'members' not in etcd:
         etcd['members'] = {name: f'{number:x}' * 16 for number, name in enumerate(control_planes, 1)}
     if 'leader' not in etcd:
-        voters = [name for name in etcd['members'] if name not in (etcd.get('learners') or ()) and name in (etcd.get('reachable') or etcd['members'])]
+        answering = etcd.get('reachable') or etcd['members']
+        voters = [name for name in etcd['members'] if name not in (etcd.get('learners') or ()) and name in answering]
         etcd['leader'] = voters[0] if voters else 'none'
     state['client'].setdefault('endpoints', list(topology['cp'].values()))
     if 'vip_holder' not in ((given or {}).get('network') or {}):
@@ -217,35 +221,3 @@ def mapped(value, shift=0, networks=()):
     if isinstance(value, list):
         return [mapped(item, shift, networks) for item in value]
     return value
-
-
-class Clock:
-    """Times of a scenario as times of the wall clock: C(now) fixed there moves every other time by the same amount."""
-
-    def __init__(self, fixed=None, wall=None):
-        self.wall = wall or datetime.now(timezone.utc)
-        self._shift = self.wall - _absolute(str(fixed)) if fixed else timedelta()
-
-    def at(self, text):
-        """'-5m' before now, '+2h' after it, an RFC 3339 time moved by C(now)'s distance from the wall clock."""
-        text = str(text).strip()
-        if text[:1] in '+-':
-            return self.wall + (1 if text[0] == '+' else -1) * duration(text[1:])
-        return _absolute(text) + self._shift
-
-
-def duration(text):
-    """'2h10m', '40d', '90s' as a timedelta. Raises ScenarioError."""
-    text = str(text).strip()
-    parts = _DURATION.findall(text)
-    if not parts or ''.join(number + unit for number, unit in parts) != text:
-        raise ScenarioError(f'{text!r} is no duration such as 2h10m or 40d.')
-    return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
-
-
-def _absolute(text):
-    try:
-        when = datetime.fromisoformat(text.replace('Z', '+00:00'))
-    except ValueError as error:
-        raise ScenarioError(f'{text!r} is no time such as -5m or 2026-11-22T10:00:00Z.') from error
-    return when if when.tzinfo else when.replace(tzinfo=timezone.utc)

@@ -131,7 +131,8 @@ SPECS = Schema(
     MachineStatuses = stage:enum.stage=1 status:Stage=2
     Diagnostics = message:string=1 details:[]string=2
     ControlPlane = port:int=1
-    Members = nodeId:string=1 addresses:[]ip=2 hostname:string=3 machineType:enum.machineType=4 operatingSystem:string=5 controlPlane:ControlPlane=6
+    Members = nodeId:string=1 addresses:[]ip=2 hostname:string=3 machineType:enum.machineType=4 operatingSystem:string=5 \
+controlPlane:ControlPlane=6
     Affiliates = nodeId:string=1 addresses:[]ip=2 hostname:string=3 nodename:string=4 operatingSystem:string=5 \
 machineType:enum.machineType=6 controlPlane:ControlPlane=8
     Identities = nodeId:string=1
@@ -159,7 +160,8 @@ priority:int=8 scope:enum.scope=9 type:enum.routeType=10 flags:enum.routeFlags=1
 skuNumber:string=7
     EtcdMembers = memberID:string=1
     Values = values:[]string=1
-    EtcdSpecs = name:string=1 advertisedAddresses:[]ip=2 listenPeerAddresses:[]ip=5 listenClientAddresses:[]ip=6 image:string=3 extraArgs:map<Values>=7
+    EtcdSpecs = name:string=1 advertisedAddresses:[]ip=2 listenPeerAddresses:[]ip=5 listenClientAddresses:[]ip=6 image:string=3 \
+extraArgs:map<Values>=7
     EtcdSpecs-1.12 = name:string=1 advertisedAddresses:[]ip=2 listenPeerAddresses:[]ip=5 listenClientAddresses:[]ip=6 image:string=3 \
 extraArgs:map<string>=4
     CertSANs = ips:[]ip=1 dnsNames:[]string=2 fqdn:string=3

@@ -2,84 +2,122 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every key that a scenario may have, and which of them are served so far.
 
-A tree: C(ANY) is served whatever it holds; C(LATER) is known and not served yet; a dict is a mapping with these keys, in
-which the key C('*') stands for any name. Lists hold mappings of one kind.
+A tree: C(LATER) is known and not served yet; another text is a kind of value (values.py has their forms; C(ANY) takes all);
+a dict is a mapping with these keys, in which the key C('*') stands for any name, and C('') is the kind of a value that may
+stand in its place. Lists hold mappings of one kind.
 """
 
 from __future__ import annotations
 
 ANY = 'any'
 LATER = 'later'
+TEXT = 'text'
+NUMBER = 'number'
+BOOL = 'bool'
+NAMES = 'names'
+TIME = 'time'
+DURATION = 'duration'
+ADDRESS = 'address'
+ADDRESSES = 'addresses'
+PREFIXES = 'prefixes'
+VERSION = 'version'
+SERVICE = 'service'
+STAGE = 'stage'
+URL = 'url'
+NUMBERS = 'numbers'
+TLS_FAULT = 'tls fault'
+READY = 'ready'
+API_SERVERS = 'api servers'
+API_SERVER = 'api server'
+
+TLS_FAILS = 'TLS fails both ways'
 
 _NODE = {
-    'talos': ANY,
-    'services': {'*': ANY},
-    'last_event': {'*': ANY},
-    'machine_status': {'stage': ANY, 'ready': ANY, 'unmet': ANY},
-    'uptime': ANY,
-    'time': {'offset_ms': ANY, 'synced': ANY},
+    'talos': VERSION,
+    'services': {'*': SERVICE},
+    'last_event': {'*': TEXT},
+    'machine_status': {'stage': STAGE, 'ready': BOOL, 'unmet': NAMES},
+    'uptime': DURATION,
+    'time': {'offset_ms': NUMBER, 'synced': BOOL},
     'ephemeral': LATER,
-    'memory_mib': ANY,
+    'memory_mib': NUMBER,
     'disk': LATER,
-    'addresses': {'routed': ANY, 'routed-no-k8s': ANY},
+    'addresses': {'routed': PREFIXES, 'routed-no-k8s': PREFIXES},
     'node_ip': LATER,
-    'reachable': ANY,
-    'api': ANY,
-    'server_cert': {'not_before': ANY, 'not_after': ANY},
+    'reachable': BOOL,
+    'api': TLS_FAULT,
+    'server_cert': {'not_before': TIME, 'not_after': TIME},
     'console_only': ANY,
     'note': ANY,
 }
 
 _ETCD = {
     'members': {'*': ANY},
-    'member_addresses': {'*': ANY},
-    'reachable': ANY,
-    'same_list_on': ANY,
-    'leader': ANY,
-    'learners': ANY,
-    'db_mb': ANY,
-    'in_use_mb': ANY,
-    'quota_mb': ANY,
-    'raft_term': ANY,
-    'leader_changes_24h': ANY,
-    'alarms': [{'member': ANY, 'alarm': ANY}],
-    'data_dir_empty': ANY,
-    'local_db_present': ANY,
-    'member_list_api': ANY,
+    'member_addresses': {'*': ADDRESS},
+    'reachable': NAMES,
+    'same_list_on': NAMES,
+    'leader': TEXT,
+    'learners': NAMES,
+    'db_mb': NUMBERS,
+    'in_use_mb': NUMBERS,
+    'quota_mb': NUMBER,
+    'raft_term': NUMBER,
+    'leader_changes_24h': NUMBER,
+    'alarms': [{'member': ANY, 'alarm': TEXT}],
+    'data_dir_empty': NAMES,
+    'local_db_present': NAMES,
+    'member_list_api': TEXT,
+}
+
+_KUBERNETES_NODE = {
+    '': READY,
+    'ready': READY,
+    'reason': TEXT,
+    'since': TIME,
+    'internal_ip': ADDRESS,
+    'schedulable': BOOL,
+    'conditions': ANY,
+    'flapping': LATER,
 }
 
 STATE = {
     'id': ANY,
-    'now': ANY,
+    'now': TIME,
     'note': ANY,
-    'topology': {'cp': {'*': ANY}, 'workers': {'*': ANY}},
-    'versions': {'talos': ANY, 'kubernetes': ANY},
+    'topology': {'cp': {'*': ADDRESS}, 'workers': {'*': ADDRESS}},
+    'versions': {'talos': VERSION, 'kubernetes': VERSION},
     'network': {
-        'pod': ANY,
-        'service': ANY,
-        'cni': ANY,
-        'endpoint': ANY,
+        'pod': PREFIXES,
+        'service': PREFIXES,
+        'cni': TEXT,
+        'endpoint': URL,
         'vip': ANY,
         'vip_holder': ANY,
-        'lb': {'kind': ANY, 'check': ANY, 'backends': ANY},
+        'lb': {'kind': ANY, 'check': ANY, 'backends': NAMES},
     },
-    'services_cp': {'*': ANY},
-    'services_worker': {'*': ANY},
-    'machine_status': {'stage': ANY, 'ready': ANY, 'unmet': ANY},
-    'uptime': ANY,
-    'time': {'offset_ms': ANY, 'synced': ANY},
-    'memory_mib': {'cp': ANY, 'worker': ANY},
+    'services_cp': {'*': SERVICE},
+    'services_worker': {'*': SERVICE},
+    'machine_status': {'stage': STAGE, 'ready': BOOL, 'unmet': NAMES},
+    'uptime': DURATION,
+    'time': {'offset_ms': NUMBER, 'synced': BOOL},
+    'memory_mib': {'cp': NUMBER, 'worker': NUMBER},
     'ephemeral': LATER,
     'nodes': {'*': _NODE},
-    'addresses': {'routed': ANY, 'routed-no-k8s': ANY},
+    'addresses': {'routed': PREFIXES, 'routed-no-k8s': PREFIXES},
     'machine_config': LATER,
-    'bootstrapped': {'node': ANY, 'at': ANY},
+    'bootstrapped': {'node': TEXT, 'at': TIME},
     'etcd': _ETCD,
-    'discovery': {'all_nodes_see': ANY, 'addresses': ANY, 'extra': {'*': {'addresses': ANY, 'age': ANY}}, 'duplicates': {'*': ANY}, '*': ANY},
+    'discovery': {
+        'all_nodes_see': NAMES,
+        'addresses': ADDRESSES,
+        'extra': {'*': {'addresses': ADDRESSES, 'age': DURATION}},
+        'duplicates': {'*': ADDRESSES},
+        '*': NAMES,
+    },
     'foreign': LATER,
     'k8s': {
-        'api': ANY,
-        'nodes': {'*': ANY},
+        'api': {'': API_SERVERS, '*': API_SERVER},
+        'nodes': {'*': _KUBERNETES_NODE},
         'kube_system': LATER,
         'pods': LATER,
         'csrs': LATER,
@@ -88,10 +126,10 @@ STATE = {
         'object_counts': LATER,
         'approver_installed': LATER,
     },
-    'diagnostics': [{'node': ANY, 'id': ANY}],
-    'client': {'endpoints': ANY, 'role': ANY, 'cert_expires_days': ANY, 'context_matches_cluster': ANY},
+    'diagnostics': [{'node': TEXT, 'id': TEXT}],
+    'client': {'endpoints': NAMES, 'role': ANY, 'cert_expires_days': NUMBER, 'context_matches_cluster': BOOL},
     'backup': {'last_etcd_snapshot': ANY, 'verified': ANY},
-    'lines': [{'node': ANY, 'src': ANY, 'at': ANY, 'line': ANY, 'sig': ANY}],
+    'lines': [{'node': TEXT, 'src': TEXT, 'at': TIME, 'line': TEXT, 'sig': ANY}],
 }
 
 EXPECTED = {'class': ANY, 'findings': ANY, 'not_evaluated': ANY, 'must_not': ANY, 'remediation': {'right': ANY, 'dangerous': ANY}}

@@ -12,7 +12,8 @@ import yaml
 
 from tests.simulator import scenario, vocabulary
 from tests.simulator.model import Model
-from tests.simulator.scenario import Clock, ScenarioError, duration, from_state, loads, mapped
+from tests.simulator.scenario import ScenarioError, from_state, loads, mapped
+from tests.simulator.values import Clock, duration
 
 SCENARIOS = sorted((Path(__file__).parents[2] / 'scenarios').glob('*.yaml'))
 SECTIONS = {
@@ -36,6 +37,13 @@ SECTIONS = {
     ('state:\n  uptime: 3m\n  uptime: 4m\n', 's.yaml:3: the key uptime stands there twice.'),
     ('state:\n  lines:\n    - {node: cp-1, src: pod log, at: -1s, line: x}\n', "s.yaml:3: state.lines[0].src 'pod log' is not served yet."),
     ('state:\n  lines:\n    - {node: cp-1, src: syslog, at: -1s, line: x}\n', "s.yaml:3: unknown state.lines[0].src 'syslog'."),
+    ('state:\n  uptime: 5x\n', "s.yaml:2: state.uptime must be a duration such as 2h10m or 40d, not '5x'."),
+    ('state:\n  topology:\n    cp: {a: b}\n', "s.yaml:3: state.topology.cp.a must be an IP address, not 'b'."),
+    ('state:\n  services_cp: {etcd: Pre}\n', 's.yaml:2: state.services_cp.etcd must be a service state and OK, Fail or "?", not \'Pre\'.'),
+    ('state:\n  etcd: {db_mb: much}\n', "s.yaml:2: state.etcd.db_mb must be a number, or one per member, not 'much'."),
+    ('state:\n  nodes: {cp-1: {api: gone}}\n', "s.yaml:2: state.nodes.cp-1.api must be 'TLS fails both ways', not 'gone'."),
+    ('state:\n  k8s:\n    nodes: {w-1: {flapping: true}}\n', 's.yaml:3: state.k8s.nodes.w-1.flapping is not served yet.'),
+    ('state:\n  k8s: {api: sideways}\n', "s.yaml:2: state.k8s.api must be up, down, never up, or a mapping, not 'sideways'."),
     ('[1]\n', 's.yaml:1: a scenario is a mapping with the keys state and expected.'),
     ('', 's.yaml:1: a scenario is a mapping with the keys state and expected.'),
 ])
@@ -82,7 +90,7 @@ def test_durations(text, seconds):
 
 @pytest.mark.parametrize('text', ['', '5', 'm', '5 m', '5x'])
 def test_what_is_no_duration_is_refused(text):
-    with pytest.raises(ScenarioError):
+    with pytest.raises(ValueError, match=f'^{text}$'):
         duration(text)
 
 

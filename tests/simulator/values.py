@@ -1,0 +1,102 @@
+# Copyright (c) 2026, The talosops.talos maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The forms of values in scenario files, and times and durations as values."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from datetime import datetime, timedelta, timezone
+
+from tests.simulator import vocabulary
+from tests.simulator.schema import ENUMS
+
+_DURATION = re.compile(r'(\d+(?:\.\d+)?)(d|h|ms|m|s)')
+_UNITS = {'d': 86400, 'h': 3600, 'm': 60, 's': 1, 'ms': 0.001}
+_SERVICE_STATES = ('Initialized', 'Starting', 'Waiting', 'Preparing', 'Running', 'Stopping', 'Finished', 'Failed', 'Skipped')
+
+
+class Clock:
+    """Times of a scenario as times of the wall clock: C(now) fixed there moves every other time by the same amount."""
+
+    def __init__(self, fixed=None, wall=None):
+        self.wall = wall or datetime.now(timezone.utc)
+        self._shift = self.wall - _absolute(str(fixed)) if fixed else timedelta()
+
+    def at(self, text):
+        """'-5m' before now, '+2h' after it, an RFC 3339 time moved by C(now)'s distance from the wall clock. Raises ValueError."""
+        text = str(text).strip()
+        if text[:1] in '+-':
+            return self.wall + (1 if text[:1] == '+' else -1) * duration(text[1:])
+        return _absolute(text) + self._shift
+
+
+def duration(text):
+    """'2h10m', '40d', '90s' as a timedelta. Raises ValueError."""
+    text = str(text).strip()
+    parts = _DURATION.findall(text)
+    if not parts or ''.join(number + unit for number, unit in parts) != text:
+        raise ValueError(text)
+    return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
+
+
+def _absolute(text):
+    when = datetime.fromisoformat(text.replace('Z', '+00:00'))
+    return when if when.tzinfo else when.replace(tzinfo=timezone.utc)
+
+
+def problem(value, kind):
+    """What a value of this kind must look like, when this one does not; else None. Nothing (null) always may stand."""
+    fits, form = _FORMS[kind]
+    if value is None:
+        return None
+    try:
+        return None if fits(value) else form
+    except (TypeError, ValueError):
+        return form
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _all(value, check):
+    return isinstance(value, list) and all(check(item) for item in value)
+
+
+def _address(value):
+    return isinstance(value, str) and bool(ipaddress.ip_address(value))
+
+
+def _prefix(value):
+    return '/' in value and bool(ipaddress.ip_interface(value))
+
+
+def _done(_value):
+    return True
+
+
+_FORMS = {
+    vocabulary.ANY: (_done, ''),
+    vocabulary.TEXT: (lambda value: isinstance(value, str), 'a text'),
+    vocabulary.NUMBER: (_is_number, 'a number'),
+    vocabulary.NUMBERS: (
+        lambda value: _is_number(value) or isinstance(value, dict) and all(map(_is_number, value.values())), 'a number, or one per member'),
+    vocabulary.BOOL: (lambda value: isinstance(value, bool), 'true or false'),
+    vocabulary.NAMES: (lambda value: _all(value, lambda item: isinstance(item, str)), 'a list of names'),
+    vocabulary.TIME: (lambda value: _done(Clock().at(value)), 'a time such as -5m or 2026-11-22T10:00:00Z'),
+    vocabulary.DURATION: (lambda value: _done(duration(value)), 'a duration such as 2h10m or 40d'),
+    vocabulary.ADDRESS: (_address, 'an IP address'),
+    vocabulary.ADDRESSES: (lambda value: _all(value, _address), 'a list of IP addresses'),
+    vocabulary.PREFIXES: (lambda value: _all(value, _prefix), 'a list of addresses or networks with their prefix length'),
+    vocabulary.VERSION: (lambda value: bool(re.match(r'v\d+\.\d+', value)), 'a version such as v1.14.3'),
+    vocabulary.SERVICE: (
+        lambda value: isinstance(value, list) and len(value) == 2 and value[0] in _SERVICE_STATES and value[1] in ('OK', 'Fail', '?'),
+        'a service state and OK, Fail or "?"'),
+    vocabulary.TLS_FAULT: (lambda value: value == vocabulary.TLS_FAILS, f'{vocabulary.TLS_FAILS!r}'),
+    vocabulary.READY: (lambda value: str(value) in ('Ready', 'True', 'False', 'Unknown'), 'Ready, True, False, Unknown, or a mapping'),
+    vocabulary.API_SERVERS: (lambda value: value in ('up', 'down', 'never up'), 'up, down, never up, or a mapping'),
+    vocabulary.API_SERVER: (lambda value: value in ('up', 'refused'), 'up or refused'),
+    vocabulary.STAGE: (lambda value: value in ENUMS['stage'], 'a stage of a machine'),
+    vocabulary.URL: (lambda value: bool(re.fullmatch(r'https://\S+:\d+', value)), 'a URL such as https://10.5.0.10:6443'),
+}
