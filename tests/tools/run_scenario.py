@@ -93,15 +93,21 @@ def _worst_title(report, key):
 
 
 def diagnose(path, out):
-    """Run the playbook in the scenario's cluster; (exit code, console output, report or None)."""
-    run = subprocess.run([sys.executable, '-m', 'tests.simulator', str(path), '--', 'ansible-playbook', 'talosops.talos.diagnose',
-                          '-e', f'talos_report_dir={out / "reports"}'],
-                         cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    (out / 'console.txt').write_text(run.stdout, encoding='utf-8')
-    for written in sorted((out / 'reports').glob('**/report.json')):
+    """Run the playbook in the scenario's cluster; (exit code, console output, report or None).
+
+    The report is written to a directory of this run's own first: one that an earlier run left in OUT is never taken for it.
+    """
+    (out / 'report.json').unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory() as fresh:
+        run = subprocess.run([sys.executable, '-m', 'tests.simulator', str(path), '--', 'ansible-playbook', 'talosops.talos.diagnose',
+                              '-e', f'talos_report_dir={fresh}'],
+                             cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        (out / 'console.txt').write_text(run.stdout, encoding='utf-8')
+        written = Path(fresh) / 'report.json'
+        if not written.exists():
+            return run.returncode, run.stdout, None
         (out / 'report.json').write_bytes(written.read_bytes())
-        return run.returncode, run.stdout, json.loads(written.read_text(encoding='utf-8'))
-    return run.returncode, run.stdout, None
+    return run.returncode, run.stdout, json.loads((out / 'report.json').read_text(encoding='utf-8'))
 
 
 def show(items, report, expected):
