@@ -20,7 +20,8 @@ def mib(size):
 def troubles(view):
     """Every fact that can explain why something of etcd was not answered."""
     planes = view.control_planes
-    return (NOT_BOOTSTRAPPED, NO_QUORUM, *(down(m) for m in planes), *(unreachable(m) for m in planes if not m.answered), 'not_judged')
+    return (NOT_BOOTSTRAPPED, NO_QUORUM, *(down(m) for m in planes), *(unreachable(m) for m in planes if not m.answered),
+            'role', 'not_judged')
 
 
 def nothing_to_ask(view, title):
@@ -37,12 +38,17 @@ def nothing_to_ask(view, title):
     return None
 
 
-def unread(view, title, kind, machines=None):
+def unread(view, title, kind):
     """Unknown for the cluster: a read that no etcd member answered, with the reason of each."""
-    asked = view.etcd.running_planes if machines is None else machines
+    asked = view.etcd.possible_planes
     why = '; '.join(f'{m.label}: {m.datum(kind).why()}' for m in asked)
-    return unknown('cluster', f'{title}: {kind} was not read '
-                              f'({why})', next_step=READ_IT, nodes=[m.key for m in asked], explained_by=troubles(view))
+    return unknown('cluster', f'{title}: {kind} was not read ({why})', next_step=READ_IT, nodes=[m.key for m in asked],
+                   explained_by=troubles(view))
+
+
+def unread_on(title, kind, machines):
+    """Unknown for each machine that did not answer a read which others did answer."""
+    return [_missing(machine, title, f'{kind}: {machine.datum(kind).why()}') for machine in machines]
 
 
 def where_etcd_runs(*kinds, logs=()):
@@ -68,4 +74,4 @@ def where_etcd_runs(*kinds, logs=()):
 
 def _missing(machine, title, why):
     return unknown(machine.key, f'{title}: not judged on {machine.label}, {why}', next_step=READ_IT, nodes=[machine.key],
-                   explained_by=(NO_QUORUM, down(machine)))
+                   explained_by=(NO_QUORUM, down(machine), 'role'))

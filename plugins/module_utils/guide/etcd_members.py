@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ansible_collections.talosops.talos.plugins.module_utils.guide.etcd_common import nothing_to_ask, unread
+from ansible_collections.talosops.talos.plugins.module_utils.guide.etcd_common import READ_IT, nothing_to_ask, unread
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import (
     addresses_of, expected, listed, lists_in_discovery, node_of, node_ready, normal, seen,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import Check, error, ok, unknown, warning
-from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import NO_QUORUM, stale, unreachable
+from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import NO_QUORUM, down, stale, unreachable
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import WORKER, Machine
 
 LIVE, DOWN, JOINING, GONE, UNSEEN = 'live', 'down', 'joining', 'gone', 'unseen'
@@ -94,10 +94,11 @@ def member_stale(view):
         if how.what == GONE:
             outcomes.append(_stale(view, member, how))
         elif how.what == UNSEEN:
-            outcomes.append(unknown(member['id'], f'whether etcd member {view.etcd.calls(member["id"])} is stale: '
-                                                  f'{how.why}', nodes=_nodes(how),
+            outcomes.append(unknown(member['id'], f'whether etcd member {view.etcd.calls(member["id"])} is stale: {how.why}',
+                                    nodes=_nodes(how),
                                     next_step='Find out whether that machine still exists. Remove no member that may be alive.',
-                                    explained_by=(NO_QUORUM, *([unreachable(how.machine)] if how.machine else []))))
+                                    explained_by=(NO_QUORUM, *(f'discovery_off:{m.key}' for m in view.answering_control_planes),
+                                                  *([unreachable(how.machine)] if how.machine else []))))
         else:
             outcomes.append(ok(member['id'], nodes=_nodes(how)))
     return outcomes
@@ -111,19 +112,18 @@ def _stale(view, member, how):
     after = size - 1
     safe = count >= after // 2 + 1 and count == after
     step = ('If that machine will not come back: take a snapshot of etcd, then remove this member by its id on a healthy control plane '
-            'node: talosctl etcd '
-            f'remove-member {member_id}. Touch no other control plane node before. If it is only switched off, switch it on.')
+            f'node: talosctl etcd remove-member {member_id}. Touch no other control plane node before. If it is only switched off, switch '
+            'it on.')
     if not safe:
         step = (f'Repair the other members first: only {count} of the remaining {after} answer, and removing a member is safe when all of '
                 f'them do. Then: {step}')
     source = view.snapshot.machine(next(key for key,
                                         listed_there in facts.member_lists.items() if any(m['id'] == member_id for m in listed_there)))
-    evidence = [seen(source, 'EtcdMemberList', f'{member_id} "{member.get("hostname")}" '
-                                               f'{", ".join(member.get("peer_urls") or [])}'), *_peers_say(view, member_id)]
+    evidence = [seen(source, 'EtcdMemberList', f'{member_id} "{member.get("hostname")}" {", ".join(member.get("peer_urls") or [])}'),
+                *_peers_say(view, member_id)]
     return error(member_id, f'Stale etcd member {facts.calls(member_id)}: {how.why}; {votes}',
-                 'It counts for the quorum and can never answer, so etcd survives fewer failures than it '
-                 'seems.', step, nodes=_nodes(how), evidence=evidence,
-                 asserts=(stale(member_id),), remedy={'name': 'etcd_stale_member', 'args': {'member_id': member_id}})
+                 'It counts for the quorum and can never answer, so etcd survives fewer failures than it seems.', step, nodes=_nodes(how),
+                 evidence=evidence, asserts=(stale(member_id),), remedy={'name': 'etcd_stale_member', 'args': {'member_id': member_id}})
 
 
 def _peers_say(view, member_id):
@@ -150,25 +150,35 @@ def member_not_control_plane(view):
     outcomes = []
     for member in facts.members:
         machine = facts.local_ids.get(member['id'])
-        if machine is None or not facts.hosts(member):
+        if machine is None:
+            outcomes += _unidentified(view, member)
             continue
         strange = [host for host in facts.hosts(member) if normal(host) not in _addresses(view, machine)]
         if strange and not machine.datum('NodeAddresses').ok:
-            outcomes.append(unknown(member['id'], f'whether {listed(strange)} is an address of {machine.label}: NodeAddresses: '
-                                                  f'{machine.datum("NodeAddresses").why()}',
-                                    nodes=[machine.key]))
+            outcomes.append(unknown(member['id'],
+                                    f'whether {listed(strange)} is an address of {machine.label}: NodeAddresses: '
+                                    f'{machine.datum("NodeAddresses").why()}', nodes=[machine.key]))
         elif strange or machine.type == WORKER:
             what = f'which is no address of {machine.label}' if strange else f'but {machine.label} is a worker'
-            outcomes.append(warning(member['id'], f'etcd member {facts.calls(member["id"])} is listed with {listed(facts.hosts(member))}, '
-                                                  f'{what}',
+            outcomes.append(warning(member['id'],
+                                    f'etcd member {facts.calls(member["id"])} is listed with {listed(facts.hosts(member))}, {what}',
                                     'The other members dial the listed address: after a change of address they cannot reach this one.',
                                     f'Give {machine.label} its address back, or set cluster.etcd.advertisedSubnets to the network in use '
-                                    'and reboot it.',
-                                    nodes=[machine.key], evidence=[seen(machine, 'EtcdMembers', f'this node is member {member["id"]}')]))
+                                    'and reboot it.', nodes=[machine.key],
+                                    evidence=[seen(machine, 'EtcdMembers', f'this node is member {member["id"]}')]))
         else:
             outcomes.append(ok(member['id'], nodes=[machine.key]))
-    return outcomes or unknown('cluster', 'whether the peer addresses are those of control plane nodes: no machine said which member it is',
-                               nodes=[m.key for m in facts.running_planes])
+    return outcomes or ok('cluster')
+
+
+def _unidentified(view, member):
+    """A member that no machine claims is judged by the check of stale members, unless it runs and was only not read."""
+    machine = view.etcd.machine_of(member)
+    if machine is None or not view.etcd.running(machine) or view.etcd.local_id(machine) is not None:
+        return []
+    why = '; '.join(f'{kind}: {machine.datum(kind).why()}' for kind in ('EtcdStatus', 'EtcdMembers'))
+    return [unknown(member['id'], f'whether etcd member {view.etcd.calls(member["id"])} is {machine.label}: it did not say ({why})',
+                    nodes=[machine.key], next_step=READ_IT, explained_by=(NO_QUORUM, down(machine)))]
 
 
 def _addresses(view, machine):

@@ -17,11 +17,10 @@ _EXIT_CODE = re.compile(r'exit code (\d+)')
 _JUST_STARTED = 60
 
 _RESET = ('Only while the other members hold a quorum without it (talosctl etcd status on them), or in a cluster that never had data: '
-          'take a snapshot on a healthy '
-          'member, then talosctl -n {address} reset --system-labels-to-wipe EPHEMERAL --graceful=false --reboot on this node alone.')
+          'take a snapshot on a healthy member, then talosctl -n {address} reset --system-labels-to-wipe EPHEMERAL --graceful=false '
+          '--reboot on this node alone.')
 _FLAGS = ('Correct or remove the argument in cluster.etcd.extraArgs (talosctl patch machineconfig, first with --dry-run), on this node '
-          'first; a service that '
-          'is being restarted takes it up at once.')
+          'first; a service that is being restarted takes it up at once.')
 
 # (what the log says, what it is, what it means, what to do), the most telling first.
 _CRASH_CAUSES = (
@@ -30,9 +29,8 @@ _CRASH_CAUSES = (
     (re.compile(r'failed to verify flags.*?"error":"(?P<what>[^"]+)"'), 'it refuses its arguments ({what})',
      'cluster.etcd.extraArgs is wrong.', _FLAGS),
     (re.compile(r'(?P<what>the member has been permanently removed from the cluster|data-dir used by this member must be removed)'),
-     'its member was removed from the cluster, and its data stayed', 'The other members will never take this data back: the node has to '
-                                                                     'join anew with an '
-     'empty data directory.', _RESET),
+     'its member was removed from the cluster, and its data stayed',
+     'The other members will never take this data back: the node has to join anew with an empty data directory.', _RESET),
     (re.compile(r'(?P<what>cluster ID mismatch|member \S+ has already been bootstrapped|member count is unequal)'),
      'its data is of another cluster ({what})',
      'The node was installed over an old installation, or two clusters were bootstrapped from the same secrets.',
@@ -42,11 +40,10 @@ _CRASH_CAUSES = (
     (re.compile(r'(?P<what>no space left on device)'), 'its disk is full', 'etcd cannot write its log.',
      'Free space on /var of this node (talosctl usage /var), then watch it start.'),
     (re.compile(r'(?P<what>crc mismatch|wal: [^"\n]*(?:corrupt|crc)[^"\n]*|found data inconsistency|failed to recover v3 backend)'),
-     'its data is damaged ({what})',
-     'The database or the write-ahead log of this member cannot be read: look at the disk.', _RESET),
+     'its data is damaged ({what})', 'The database or the write-ahead log of this member cannot be read: look at the disk.', _RESET),
     (re.compile(r'(?P<what>tls: bad certificate|x509: certificate signed by unknown authority)'), 'the certificates do not fit ({what})',
-     'It holds certificates or data of another cluster, or a clock is wrong.', 'Compare the machine configuration (cluster.etcd.ca) and '
-                                                                               'the clock with the other nodes. ' + _RESET),
+     'It holds certificates or data of another cluster, or a clock is wrong.',
+     'Compare the machine configuration (cluster.etcd.ca) and the clock with the other nodes. ' + _RESET),
     (re.compile(r'(?P<what>panic: [^\n]{1,200})'), 'it panics ({what})', 'etcd met a state that it cannot go on from.', _RESET),
 )
 
@@ -67,9 +64,9 @@ def crash_loop(view, machine):
         pattern_hit, line, what, means, step = cause
         evidence.insert(0, view.etcd.quote(machine, 'etcd', line))
         said = what.format(what=pattern_hit.group('what'))
-        return error(machine.key, f'etcd does not stay up on {machine.label}: {said} '
-                                  f'({often})', means, step.format(address=machine.address or machine.label),
-                     nodes=[machine.key], evidence=evidence, asserts=(down(machine),))
+        return error(machine.key, f'etcd does not stay up on {machine.label}: {said} ({often})', means,
+                     step.format(address=machine.address or machine.label), nodes=[machine.key], evidence=evidence,
+                     asserts=(down(machine),))
     code = _EXIT_CODE.search(crashes[-1].msg)
     said = f' with exit code {code.group(1)}' if code else ''
     log = machine.log('etcd')
@@ -77,18 +74,16 @@ def crash_loop(view, machine):
     means = f'{unseen} Talos restarts it every five seconds, for ever.'
     step = f'Read its log: talosctl -n {machine.address or machine.label} logs etcd --tail 200.'
     if code and code.group(1) == '137':
-        means, step = 'Exit code 137: it was killed, most likely for lack of memory.',
-        'Look at the memory of this node (talosctl memory, talosctl dmesg); give it more.'
+        means = 'Exit code 137: it was killed, most likely for lack of memory.'
+        step = 'Look at the memory of this node (talosctl memory, talosctl dmesg); give it more.'
     if loops:
-        return error(machine.key, f'etcd crashes again and again on {machine.label}{said}: '
-                                  f'{often}', means, step, nodes=[machine.key], evidence=evidence,
-                     asserts=(down(machine),))
+        return error(machine.key, f'etcd crashes again and again on {machine.label}{said}: {often}', means, step, nodes=[machine.key],
+                     evidence=evidence, asserts=(down(machine),))
     if CRASHED.match(last.msg):
         return warning(machine.key, f'etcd has just stopped on {machine.label}{said} and is being restarted', means,
-                       'Gather again in a minute. ' + step,
-                       nodes=[machine.key], evidence=evidence, asserts=(down(machine),))
-    return info(machine.key, f'etcd was restarted on {machine.label}{said} and runs again', means,
-                'Gather again in a minute.', nodes=[machine.key], evidence=evidence)
+                       'Gather again in a minute. ' + step, nodes=[machine.key], evidence=evidence, asserts=(down(machine),))
+    return info(machine.key, f'etcd was restarted on {machine.label}{said} and runs again', means, 'Gather again in a minute.',
+                nodes=[machine.key], evidence=evidence)
 
 
 def _crash_cause(view, machine, crashes):
@@ -121,17 +116,15 @@ def service_not_healthy(view, machine):
     if state == 'Running':
         return _running(view, machine, service, last, evidence)
     if state == 'Finished' and said == 'Bootstrap requested':
-        return info(machine.key, f'{machine.label} is being bootstrapped', 'etcd starts in a moment.',
-                    'Gather again in a minute.', nodes=nodes, evidence=evidence)
+        return info(machine.key, f'{machine.label} is being bootstrapped', 'etcd starts in a moment.', 'Gather again in a minute.',
+                    nodes=nodes, evidence=evidence)
     if view.in_progress(machine):
-        return info(machine.key, f'etcd is {state} on {machine.label}, which is '
-                                 f'{view.stage(machine)}', 'The node is on its way down or up.',
-                    'Gather again once it is up.', nodes=nodes, evidence=evidence)
+        return info(machine.key, f'etcd is {state} on {machine.label}, which is {view.stage(machine)}',
+                    'The node is on its way down or up.', 'Gather again once it is up.', nodes=nodes, evidence=evidence)
     return error(machine.key, f'etcd does not run on {machine.label}: state {state}' + (f', "{said.splitlines()[0]}"' if said else ''),
                  'It was stopped, has left the cluster, or could not be run. Talos does not start it again by itself.',
                  f'Find the reason in talosctl -n {machine.address or machine.label} logs machined, then reboot this node. If it has left '
-                 'the cluster on purpose, reset it.',
-                 nodes=nodes, evidence=evidence, asserts=(down(machine),))
+                 'the cluster on purpose, reset it.', nodes=nodes, evidence=evidence, asserts=(down(machine),))
 
 
 def _running(view, machine, service, last, evidence):
@@ -148,15 +141,14 @@ def _running(view, machine, service, last, evidence):
     evidence = [Evidence(f'health: {message}', 'ServiceList', machine.label, health.get('last_change'))] + evidence
     if settling(view, machine) and machine.key in view.etcd.with_leader:
         return info(machine.key, f'etcd on {machine.label} is not healthy yet: {message}',
-                    'The node or the cluster is younger than ten minutes, and its etcd knows a leader.',
-                    'Gather again in a few minutes.', nodes=nodes, evidence=evidence)
+                    'The node or the cluster is younger than ten minutes, and its etcd knows a leader.', 'Gather again in a few minutes.',
+                    nodes=nodes, evidence=evidence)
     others = [m for m in view.answering_control_planes if m.key != machine.key]
     alone = any(((view.service(m, 'etcd') or {}).get('health') or {}).get('healthy') for m in others)
     raise_it = error if alone else critical
     return raise_it(machine.key, f'etcd runs on {machine.label} and is not healthy: {message}',
                     'Its health check asks the local etcd for a read that needs a quorum: it fails without one, and where etcd or its '
-                    'disk is too slow.'
-                    + ('' if alone else ' etcd is healthy on no control plane node.'),
+                    'disk is too slow.' + ('' if alone else ' etcd is healthy on no control plane node.'),
                     f'See whether the quorum is there; if it is, look at the disk and CPU of {machine.label} and its etcd log.',
                     nodes=nodes, evidence=evidence, explained_by=(NO_QUORUM,))
 
@@ -167,14 +159,12 @@ def _not_listed(view, machine):
         return not_applicable(machine.key, 'in maintenance mode no services of the cluster run')
     evidence = [Evidence('no service "etcd"', 'ServiceList', machine.label, machine.datum('ServiceList').at)]
     if view.young(machine) or view.in_progress(machine):
-        return info(machine.key, f'etcd is not listed yet on {machine.label} (stage '
-                                 f'{stage})', 'The boot has not come that far.', 'Gather again in a few minutes.',
-                    nodes=nodes, evidence=evidence)
+        return info(machine.key, f'etcd is not listed yet on {machine.label} (stage {stage})', 'The boot has not come that far.',
+                    'Gather again in a few minutes.', nodes=nodes, evidence=evidence)
     return error(machine.key, f'{machine.label} is a control plane node, but has no service etcd (stage {stage})',
-                 'Its boot stopped before the services of the '
-                 'cluster were made, most often at a volume that failed.', 'Look at talosctl get volumestatus and talosctl logs machined '
-                                                                           'of this node.',
-                 nodes=nodes, evidence=evidence, asserts=(down(machine),), explained_by=(NOT_BOOTSTRAPPED, f'volume:{machine.key}'))
+                 'Its boot stopped before the services of the cluster were made, most often at a volume that failed.',
+                 'Look at talosctl get volumestatus and talosctl logs machined of this node.', nodes=nodes, evidence=evidence,
+                 asserts=(down(machine),), explained_by=(NOT_BOOTSTRAPPED,))
 
 
 # -- ETC-15 -----------------------------------------------------------------------------------------------------
@@ -185,20 +175,18 @@ def on_worker(view, machine):
     if service is None:
         return not_applicable(machine.key, 'no etcd is expected on a worker')
     return warning(machine.key, f'{machine.label} is a worker and has a service etcd (state {service.get("state")})',
-                   'etcd runs on control plane nodes only: the kind '
-                   'of this machine was changed while it ran, or the configuration is not the one it booted with.',
-                   'Compare machine.type in its configuration with '
-                   'what it should be, then reboot or reset it.', nodes=[machine.key],
+                   'etcd runs on control plane nodes only: the kind of this machine was changed while it ran, or the configuration is not '
+                   'the one it booted with.', 'Compare machine.type in its configuration with what it should be, then reboot or reset it.',
+                   nodes=[machine.key],
                    evidence=[Evidence(f'etcd {service.get("state")}', 'ServiceList', machine.label, machine.datum('ServiceList').at)])
 
 
 CHECKS = (
-    Check('etcd.crash_loop', 'etcd.other', 'etcd stays up', crash_loop, each=CONTROL_PLANES, needs=('ServiceList',), logs=('etcd',),
-          catalogue='ETC-13',
-          thresholds={'etcd_restarts': Threshold(3, 'count', 'restarts of etcd within five minutes that make a crash loop')}),
-    Check('etcd.service_not_healthy', 'etcd.other', 'etcd runs and is '
-                                                    'healthy', service_not_healthy, each=CONTROL_PLANES, needs=('ServiceList',),
-          reads=('MachineStatuses', 'EtcdStatus'), catalogue='ETC-1'),
-    Check('etcd.on_worker', 'etcd.other', 'etcd runs on control plane nodes only', on_worker, each=WORKERS, needs=('ServiceList',),
-          catalogue='ETC-15'),
+    Check('etcd.crash_loop', 'etcd.other', 'etcd stays up', crash_loop, each=CONTROL_PLANES,
+          needs=('ServiceList',), logs=('etcd',), catalogue='ETC-13', thresholds={
+              'etcd_restarts': Threshold(3, 'count', 'restarts of etcd within five minutes that make a crash loop')}),
+    Check('etcd.service_not_healthy', 'etcd.other', 'etcd runs and is healthy', service_not_healthy, each=CONTROL_PLANES,
+          needs=('ServiceList',), reads=('MachineStatuses', 'EtcdStatus'), catalogue='ETC-1'),
+    Check('etcd.on_worker', 'etcd.other', 'etcd runs on control plane nodes only', on_worker, each=WORKERS,
+          needs=('ServiceList',), catalogue='ETC-15'),
 )

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 
-from ansible_collections.talosops.talos.plugins.module_utils.guide.etcd_common import nothing_to_ask, unread, where_etcd_runs
+from ansible_collections.talosops.talos.plugins.module_utils.guide.etcd_common import nothing_to_ask, unread_on, where_etcd_runs
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed, seen
 from ansible_collections.talosops.talos.plugins.module_utils.judge import loglines
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
@@ -37,16 +37,15 @@ def raft_lag(view, machine):
     if behind > view.threshold('etcd_applied_lag_warning'):
         raise_it = error if behind > view.threshold('etcd_applied_lag_error') else warning
         return raise_it(machine.key, f'etcd on {machine.label} has {behind} entries received and not applied',
-                        'From 5000 on etcd refuses requests ("too many requests").',
-                        cure, nodes=[machine.key], evidence=evidence, explained_by=(NO_QUORUM,))
+                        'From 5000 on etcd refuses requests ("too many requests").', cure, nodes=[machine.key], evidence=evidence,
+                        explained_by=(NO_QUORUM,))
     farthest = max(statuses, key=lambda key: int(statuses[key].get('raft_index') or 0))
     gap = int(statuses[farthest].get('raft_index') or 0) - index
     if gap > view.threshold('etcd_index_spread') and not view.etcd.is_learner(machine):
         other = view.snapshot.machine(farthest)
         return warning(machine.key, f'etcd on {machine.label} is {gap} entries behind {other.label}',
-                       'The members are asked at slightly different instants, which explains '
-                       'a few entries, not so many: it receives them too slowly, or not at all.',
-                       f'Check TCP 2380 between the control plane nodes. {cure}', nodes=[machine.key],
+                       'The members are asked at slightly different instants, which explains a few entries, not so many: it receives them '
+                       'too slowly, or not at all.', f'Check TCP 2380 between the control plane nodes. {cure}', nodes=[machine.key],
                        evidence=[*evidence, seen(other, 'EtcdStatus', f'raft index {index + gap}')], explained_by=(NO_QUORUM,))
     return ok(machine.key)
 
@@ -60,8 +59,8 @@ def leader_unstable(view):
     readable = [m for m in facts.running_planes if m.log('etcd').ok]
     if not readable:
         why = '; '.join(f'{m.label}: {m.log("etcd").why()}' for m in facts.running_planes)
-        return unknown('cluster', 'how often etcd elected a leader: its logs were not read '
-                                  f'({why})', nodes=[m.key for m in facts.running_planes])
+        return unknown('cluster', f'how often etcd elected a leader: its logs were not read ({why})',
+                       nodes=[m.key for m in facts.running_planes])
     hour, day = _elections(view, readable, 3600), _elections(view, readable, 86400)
     most_hour, most_day = view.threshold('etcd_elections_per_hour'), view.threshold('etcd_elections_per_day')
     if len(hour) <= most_hour and len(day) <= most_day:
@@ -72,8 +71,8 @@ def leader_unstable(view):
     more = {'nodes': [m.key for m in readable], 'evidence': evidence}
     if facts.cluster_age is not None and facts.cluster_age < 600:
         return info('cluster', title, 'The cluster is younger than ten minutes.', 'Gather again later.', **more)
-    return warning('cluster', title, 'Each election stops etcd for seconds. The leader misses its own deadlines: slow disk, overload, or '
-                                     'a bad network.',
+    return warning('cluster', title,
+                   'Each election stops etcd for seconds. The leader misses its own deadlines: slow disk, overload, or a bad network.',
                    'Look at the disks of the control plane nodes (etcd wants a sync below 10 ms), their CPU, and the time packets take '
                    'between them.',
                    explained_by=(NO_QUORUM, 'etcd.slow', *(down(m) for m in view.control_planes),
@@ -108,18 +107,18 @@ def slow_disk(view, machine):
     if len(moments) <= view.threshold('etcd_slow_moments') and len(syncs) < view.threshold('etcd_slow_syncs'):
         return ok(machine.key)
     kinds = {sign: sum(sign in line.text for line in [*slow, *syncs]) for sign in (*_SLOW, _SYNC)}
-    title = f'etcd is slow on {machine.label}: ' + ', '.join(f'{count} × '
-                                                             f'"{sign}"' for sign, count in kinds.items() if count) + ' in five minutes'
+    title = f'etcd is slow on {machine.label}: ' + ', '.join(f'{count} × "{sign}"' for sign,
+                                                             count in kinds.items() if count) + ' in five minutes'
     evidence = [facts.quote(machine, 'etcd', line) for line in (syncs[-2:] + slow[-3:])]
     if any(facts.settling(plane) for plane in view.answering_control_planes):
-        return info(machine.key, title, 'A control plane node, or the cluster, is younger than ten minutes: image pulls and members that '
-                                        'come back make etcd slow.',
-                    'Gather again later.', nodes=[machine.key], evidence=evidence)
-    return warning(machine.key, title, 'etcd waits for its disk, the CPU or the other members; requests of the API server time out, '
-                                       'leaders change.',
+        return info(machine.key, title,
+                    'A control plane node, or the cluster, is younger than ten minutes: image pulls and members that come back make etcd '
+                    'slow.', 'Gather again later.', nodes=[machine.key], evidence=evidence)
+    return warning(machine.key, title,
+                   'etcd waits for its disk, the CPU or the other members; requests of the API server time out, leaders change.',
                    'Look at the load and the disk of this node: etcd wants a disk of its own that syncs within 10 ms. If only clock drift '
-                   'is named, repair the time.',
-                   nodes=[machine.key], evidence=evidence, asserts=('etcd.slow',), explained_by=(NO_QUORUM, NOSPACE))
+                   'is named, repair the time.', nodes=[machine.key], evidence=evidence, asserts=('etcd.slow',),
+                   explained_by=(NO_QUORUM, NOSPACE))
 
 
 def _is_slow(line):
@@ -137,28 +136,29 @@ def versions_differ(view):
     early = nothing_to_ask(view, 'whether the etcd versions agree')
     if early:
         return early
-    silent = [m for m in facts.running_planes if m.key not in facts.statuses]
-    outcomes = [unread(view, 'whether the etcd versions agree', 'EtcdStatus', silent)] if silent else []
+    silent = [m for m in facts.possible_planes if m.key not in facts.statuses]
+    outcomes = unread_on('whether the etcd versions agree', 'EtcdStatus', silent)
     versions = {key: _version(status.get('protocol_version')) for key, status in facts.statuses.items()}
     minors = {version for version in versions.values() if version}
-    evidence = [seen(view.snapshot.machine(key), 'EtcdStatus', f'etcd {status.get("protocol_version")}, storage '
-                                                               f'{status.get("storage_version") or "not told"}')
-                for key, status in facts.statuses.items()]
+    evidence = [seen(view.snapshot.machine(key), 'EtcdStatus',
+                     f'etcd {status.get("protocol_version")}, storage {status.get("storage_version") or "not told"}') for key,
+                status in facts.statuses.items()]
     more = {'nodes': list(facts.statuses), 'evidence': evidence}
     if len({major for major, _minor in minors}) > 1 or (minors and max(minors)[1] - min(minors)[1] > 1):
-        return [*outcomes, error('cluster', f'etcd runs in versions more than one minor apart ({_texts(minors)})',
-                                 'etcd supports a mix of neighbouring minor versions, '
-                'and only during an upgrade.', 'Finish the upgrade of Talos in order, one minor version at a time.', **more)]
+        return [*outcomes,
+                error('cluster', f'etcd runs in versions more than one minor apart ({_texts(minors)})',
+                      'etcd supports a mix of neighbouring minor versions, and only during an upgrade.',
+                      'Finish the upgrade of Talos in order, one minor version at a time.', **more)]
     if len(minors) > 1:
-        return [*outcomes, info('cluster', f'etcd runs in two minor versions ({_texts(minors)})',
-                                'Normal during an upgrade.', 'Finish the upgrade.', **more)]
-    behind = [key for key, status in facts.statuses.items() if versions[key] and _version(status.get('storage_version')) and
-              _version(status.get('storage_version')) < versions[key]]
+        return [*outcomes,
+                info('cluster', f'etcd runs in two minor versions ({_texts(minors)})', 'Normal during an upgrade.', 'Finish the upgrade.',
+                     **more)]
+    stored = {key: _version(status.get('storage_version')) for key, status in facts.statuses.items()}
+    behind = [key for key in stored if stored[key] and versions[key] and stored[key] < versions[key]]
     if behind:
-        return [*outcomes, info('cluster',
-                                f'The etcd storage of {listed(view.label(key) for key in behind)} is of an older version than etcd',
-                                'Normal until all members '
-                'run the new version.', 'Finish the upgrade.', **more)]
+        return [*outcomes,
+                info('cluster', f'The etcd storage of {listed(view.label(key) for key in behind)} is of an older version than etcd',
+                     'Normal until all members run the new version.', 'Finish the upgrade.', **more)]
     return outcomes or ok('cluster')
 
 
@@ -172,22 +172,19 @@ def _texts(versions):
 
 
 CHECKS = (
-    Check('etcd.raft_lag', 'etcd.other', 'Every etcd member keeps up', raft_lag, each=CONTROL_PLANES, reads=('ServiceList', 'EtcdStatus'),
-          catalogue='ETC-12', thresholds={
-        'etcd_applied_lag_warning': Threshold(1000, 'count', 'raft entries received and not applied that make a warning'),
-        'etcd_applied_lag_error': Threshold(5000, 'count', 'raft entries received and not applied that make an error'),
-        'etcd_index_spread': Threshold(5000, 'count', 'raft entries by which a member may be behind the farthest one')}),
-    Check('etcd.leader_unstable', 'etcd.other', 'The etcd leader '
-                                                'stays', leader_unstable, reads=('ServiceList',), logs=('etcd',), catalogue='ETC-12',
-                                                thresholds={
-        'etcd_elections_per_hour': Threshold(3, 'count', 'elections of an etcd leader in an hour that are normal'),
-        'etcd_elections_per_day': Threshold(12, 'count', 'elections of an etcd leader in a day that are normal')}),
+    Check('etcd.raft_lag', 'etcd.other', 'Every etcd member keeps up', raft_lag, each=CONTROL_PLANES,
+          reads=('ServiceList', 'EtcdStatus'), catalogue='ETC-12', thresholds={
+              'etcd_applied_lag_warning': Threshold(1000, 'count', 'raft entries received and not applied that make a warning'),
+              'etcd_applied_lag_error': Threshold(5000, 'count', 'raft entries received and not applied that make an error'),
+              'etcd_index_spread': Threshold(5000, 'count', 'raft entries by which a member may be behind the farthest one')}),
+    Check('etcd.leader_unstable', 'etcd.other', 'The etcd leader stays', leader_unstable,
+          reads=('ServiceList',), logs=('etcd',), catalogue='ETC-12', thresholds={
+              'etcd_elections_per_hour': Threshold(3, 'count', 'elections of an etcd leader in an hour that are normal'),
+              'etcd_elections_per_day': Threshold(12, 'count', 'elections of an etcd leader in a day that are normal')}),
     Check('etcd.slow_disk', 'etcd.other', 'etcd is not slowed down', slow_disk, each=CONTROL_PLANES,
-          reads=('ServiceList', 'MachineStatuses'), logs=('etcd',),
-          catalogue='ETC-17', thresholds={
-              'etcd_slow_moments': Threshold(10, 'count', 'seconds with complaints of etcd about slowness within five minutes that are '
-                                                          'normal'),
+          reads=('ServiceList', 'MachineStatuses'), logs=('etcd',), catalogue='ETC-17', thresholds={
+              'etcd_slow_moments': Threshold(10, 'count', 'seconds in which etcd complains of slowness, of five minutes, that are normal'),
               'etcd_slow_syncs': Threshold(3, 'count', 'slow disk syncs of etcd within five minutes that make a warning')}),
-    Check('etcd.versions_differ', 'etcd.other', 'All etcd members run one '
-                                                'version', versions_differ, reads=('ServiceList', 'EtcdStatus'), catalogue='ETC-18'),
+    Check('etcd.versions_differ', 'etcd.other', 'All etcd members run one version', versions_differ,
+          reads=('ServiceList', 'EtcdStatus'), catalogue='ETC-18'),
 )

@@ -17,8 +17,8 @@ _PULL_FAILED = re.compile(r'failed to pull image "(?P<image>[^"]+)"(?:: (?P<why>
 _FETCH_FAILED = re.compile(r'fetch failed after status: (?P<why>.+?) host=(?P<host>\S+) image=(?P<image>\S+)')
 _PULLING = re.compile(r'pulling image (?P<image>\S+): (?P<step>(?:extracting|downloading).*?)\.\.\.')
 # What no waiting repairs; a name that does not resolve or a refused connection may be the network that is not up yet.
-_LASTING = re.compile(r'not found|\b40[134]\b|unauthorized|denied|forbidden|x509|toomanyrequests|unexpected media type|no match for platform',
-                      re.IGNORECASE)
+_LASTING = re.compile(r'not found|\b40[134]\b|unauthorized|denied|forbidden|x509|toomanyrequests|unexpected media type|'
+                      r'no match for platform', re.IGNORECASE)
 _WAITING = re.compile(r'^Waiting for (?P<what>.*)', re.DOTALL)
 _PEER_EXISTS = re.compile(r'member already exists with the same peer URLs \[?(?P<urls>[^\]]*)\]?, but is not a learner')
 _JOIN_FAILED = re.compile(r'error getting etcd member list|error adding member|error removing self from the member list|'
@@ -94,17 +94,16 @@ def _image(view, machine, said):
         host = failed[0].groupdict().get('host') if failed else None
         evidence += [view.etcd.quote(machine, 'machined', failed[1])] if failed else []
         tried = f'The registry {host} was asked. ' if host else ''
-        return Cause(f'its image {hit.group("image")} cannot be pulled ({why})', f'{tried}etcd runs from an image; without it the service '
-                                                                                 'ends in state Failed '
-                     'after about two minutes for an unknown tag, after twenty for other faults.',
+        return Cause(f'its image {hit.group("image")} cannot be pulled ({why})',
+                     f'{tried}etcd runs from an image; without it the service ends in state Failed after about two minutes for an unknown '
+                     'tag, after twenty for other faults.',
                      'Check that this tag exists, and the registry, its mirror settings, DNS, proxy, credentials and the clock. If the '
-                     'image is named in '
-                     'cluster.etcd.image, correct it there.', evidence, lasting=bool(given_up) or bool(_LASTING.search(hit.group(0))))
+                     'image is named in cluster.etcd.image, correct it there.', evidence,
+                     lasting=bool(given_up) or bool(_LASTING.search(hit.group(0))))
     if progress:
         return Cause(f'its image {progress[0].group("image")} is being pulled ({progress[0].group("step")})',
-                     'The download goes on, it is slow.',
-                     'Wait; if it stays slow, look at the link to the registry or use a '
-                     'mirror.', [view.etcd.quote(machine, 'machined', progress[1])])
+                     'The download goes on, it is slow.', 'Wait; if it stays slow, look at the link to the registry or use a mirror.',
+                     [view.etcd.quote(machine, 'machined', progress[1])])
     return None
 
 
@@ -114,25 +113,25 @@ def _prestage(view, machine, said):
     if not said.startswith(PRE_FAILED):
         return None
     why = ' '.join(said[len(PRE_FAILED):].lstrip(': ').split())
-    return Cause(f'the steps before its start failed ({why})', 'After 30 minutes without joining, or a fault that it cannot get over, '
-                                                               'etcd gives up.',
+    tries = _retries(view, machine)[-2:]
+    return Cause(f'the steps before its start failed ({why})',
+                 'After 30 minutes without joining, or a fault that it cannot get over, etcd gives up.',
                  'Find out why it could not join: the other members, port 2379 and 2380 between the control plane nodes, the clock.',
-                 _event(view, machine) + _join_evidence(view, machine), lasting=True)
+                 _event(view, machine) + [view.etcd.quote(machine, 'machined', line) for _why, line in tries], lasting=True)
 
 
+# In the order in which they come at a boot: while several are missing, the first is the reason.
 _DEPENDENCIES = (
-    ('etcd spec', 'no address was found that etcd may advertise', 'All addresses of this node lie in the pod or service network, or '
-                                                                  'cluster.etcd.advertisedSubnets '
-     'matches none of them.', 'Compare talosctl get addresses with the pod and service subnets and with '
-                              'cluster.etcd.advertisedSubnets.', ('subnet_conflict',)),
-    ('volume', 'a volume is not mounted', 'etcd keeps its data on it.', 'Look at talosctl get volumestatus for a volume in phase '
-                                                                        'failed.', ()),
-    ('time sync', 'the time is not in sync', 'etcd is not started with a clock that may be wrong.',
-     'Make the time servers reachable (UDP 123), or set others in '
-     'machine.time.servers.', ()),
+    ('volume', 'a volume is not mounted', 'etcd keeps its data on it.',
+     'Look at talosctl get volumestatus for a volume in phase failed.', ()),
+    ('service "cri"', 'the service cri is not up', 'containerd runs etcd.', 'Look at talosctl service cri and its log.', ()),
     ('network', 'the network is not ready', 'It has no address, no host name or no default route yet.',
      'Look at talosctl get networkstatus and the links.', ()),
-    ('service "cri"', 'the service cri is not up', 'containerd runs etcd.', 'Look at talosctl service cri and its log.', ()),
+    ('time sync', 'the time is not in sync', 'etcd is not started with a clock that may be wrong.',
+     'Make the time servers reachable (UDP 123), or set others in machine.time.servers.', ()),
+    ('etcd spec', 'no address was found that etcd may advertise',
+     'All addresses of this node lie in the pod or service network, or cluster.etcd.advertisedSubnets matches none of them.',
+     'Compare talosctl get addresses with the pod and service subnets and with cluster.etcd.advertisedSubnets.', ('subnet_conflict',)),
 )
 
 
@@ -144,15 +143,14 @@ def _dependency(view, machine, said):
     for sign, title, means, step, facts in _DEPENDENCIES:
         if sign in what:
             return Cause(f'{title} (waiting for {what})', means, step, _event(view, machine),
-                         explained_by=tuple(f'{fact}:{machine.key}' for fact in facts) + facts)
-    return Cause(f'it waits for {what}', 'Something that etcd depends on is missing.',
-                 'Look for the reason in talosctl logs machined.', _event(view, machine))
+                         explained_by=tuple(f'{fact}:{machine.key}' for fact in facts))
+    return Cause(f'it waits for {what}', 'Something that etcd depends on is missing.', 'Look for the reason in talosctl logs machined.',
+                 _event(view, machine))
 
 
 def _join(view, machine):
     facts = view.etcd
-    retries = [(hit.group('why'), line) for hit, line in ((_RETRY.search(line.text), line) for line in facts.pre_lines(machine)) if hit]
-    for why, line in reversed(retries):
+    for why, line in reversed(_retries(view, machine)):
         evidence = [facts.quote(machine, 'machined', line)]
         exists = _PEER_EXISTS.search(why)
         if exists:
@@ -168,25 +166,31 @@ def _join(view, machine):
     return None
 
 
+def _retries(view, machine):
+    """(reason, line) of what the present attempt says that it tries again."""
+    hits = [(_RETRY.search(line.text), line) for line in view.etcd.pre_lines(machine)]
+    return [(hit.group('why'), line) for hit, line in hits if hit]
+
+
 def _peer_exists(view, machine, urls, evidence):
     facts = view.etcd
     old = [m for m in facts.members or [] if any(url in urls for url in m.get('peer_urls') or [])]
     member_id = old[0]['id'] if len(old) == 1 else None
     named = f' {facts.calls(member_id)}' if member_id else f' with the peer address {urls}'
-    return Cause(f'the etcd member{named} still has its address', 'The node was installed anew under another name. Talos removes an old '
-                                                                  'member of the same name by '
-                 'itself, but not one of another name.', 'Remove the old member by its id, on a healthy control plane node: talosctl etcd '
-                                                         'remove-member '
-                 f'{member_id or "<id>"} (take a snapshot first, and make sure that it is not running anywhere).', evidence, lasting=True,
+    return Cause(f'the etcd member{named} still has its address',
+                 'The node was installed anew under another name. Talos removes an old member of the same name by itself, but not one of '
+                 'another name.',
+                 f'Remove the old member by its id, on a healthy control plane node: talosctl etcd remove-member {member_id or "<id>"} '
+                 '(take a snapshot first, and make sure that it is not running anywhere).', evidence, lasting=True,
                  remedy={'name': 'etcd_stale_member', 'args': {'member_id': member_id}} if member_id else None)
 
 
 def _cannot_join(view, machine, why, evidence):
     facts, planes = view.etcd, view.control_planes
-    steps, means = [], [f'It found no way to the members that run. Reason given: {why}.' if 'still waits' not in why else
-                        'It found no way to the members that run.']
-    known = {normal(a) for _item, spec in members(machine) if spec.get('machineType') in ('controlplane',
-                                                                                          'init') for a in spec.get('addresses') or []}
+    reason = '' if 'still waits' in why else f' Reason given: {why}.'
+    steps, means = [], [f'It found no way to the members that run.{reason}']
+    specs = [spec for _item, spec in members(machine) if spec.get('machineType') in ('controlplane', 'init')]
+    known = {normal(address) for spec in specs for address in spec.get('addresses') or []}
     missing = [other for other in ordered(planes) if other.key != machine.key and other.answered and not addresses_of(view, other) & known]
     if machine.datum('Members').ok and missing:
         means.append(f'It does not see {listed(m.label for m in missing)} in discovery, where it takes the addresses of the others from.')
@@ -202,4 +206,5 @@ def _cannot_join(view, machine, why, evidence):
         steps.append('Bring the quorum back first.')
     steps.append('Never run bootstrap on this node: that would make a second cluster.')
     return Cause(f'it cannot join ({why})', ' '.join(means), ' '.join(steps), evidence,
-                 explained_by=(NO_QUORUM, *(down(m) for m in broken), *(f'discovery.missing:{m.key}' for m in missing)))
+                 explained_by=(NO_QUORUM, *(down(m) for m in broken),
+                               *(f'{fact}:{m.key}' for fact in ('discovery_unreachable', 'discovery_off') for m in (machine, *missing))))

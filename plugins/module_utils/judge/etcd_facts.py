@@ -179,6 +179,11 @@ class EtcdFacts:
         return [machine for machine in self.view.answering_control_planes if self.running(machine)]
 
     @cached_property
+    def possible_planes(self):
+        """Control plane nodes that answer and run etcd, or did not say whether they do."""
+        return [m for m in self.view.answering_control_planes if self.running(m) or not m.datum('ServiceList').ok]
+
+    @cached_property
     def statuses(self):
         """Key of a machine: its EtcdStatus, where that was read."""
         return {m.key: m.value('EtcdStatus') for m in self.view.answering_control_planes if m.datum('EtcdStatus').ok}

@@ -31,14 +31,13 @@ def judge(snapshot, settings, checks):
     """
     view = View(snapshot, settings)
     judged = [(check, _run(check, view)) for check in checks]
-    findings = [_finding(check, outcome, view) for check, outcomes in judged for outcome in outcomes
-                if v.rank(outcome.verdict) > v.rank(v.OK)]
+    findings = _unique(_finding(check, outcome, view) for check, outcomes in judged for outcome in outcomes
+                       if v.rank(outcome.verdict) > v.rank(v.OK))
     causes.link(findings)
     findings = causes.in_order(findings)
     for finding in findings:
         del finding['asserts'], finding['explained_by']
     sections = {section.key: _section(section, judged, view) for section in SECTIONS}
-    incomplete = any(s['verdict'] == v.UNKNOWN or s['nodes_missing'] or s['unseen'] for s in sections.values())
     counts = Counter(outcome.verdict for _check, outcomes in judged for outcome in outcomes)
     versions = sorted({(m.value('Version') or {}).get('version', {}).get('tag') for m in snapshot.answering()} - {None})
     kubernetes = (snapshot.kubernetes.get('data') or {}).get('version')
@@ -48,7 +47,7 @@ def judge(snapshot, settings, checks):
         'cluster': snapshot.cluster.get('name'),
         'cluster_id': snapshot.cluster.get('id'),
         'class': v.class_of(f['verdict'] for f in findings) if seen else v.NOT_JUDGED,
-        'complete': seen and not incomplete,
+        'complete': seen and _complete(sections),
         'started_at': snapshot.taken_at,
         'finished_at': snapshot.finished_at,
         'talos': ', '.join(versions) or None,
@@ -69,19 +68,33 @@ def judge(snapshot, settings, checks):
 
 
 def part(report, sections):
-    """The part of a report that belongs to some section keys: {sections, findings, checks, complete, verdict}."""
+    """The part of a report that belongs to some section keys: {verdict, complete, sections, findings, checks}."""
     keys = set(sections)
     chosen = {key: value for key, value in report['sections'].items() if key in keys}
     return {
         'verdict': v.worst(value['verdict'] for value in chosen.values()),
+        'complete': report['class'] != v.NOT_JUDGED and _complete(chosen),
         'sections': chosen,
         'findings': [finding for finding in report['findings'] if finding['section'] in keys],
         'checks': [check for check in report['checks'] if check['section'] in keys],
     }
 
 
+def _complete(sections):
+    return not any(s['verdict'] == v.UNKNOWN or s['nodes_missing'] or s['unseen'] for s in sections.values())
+
+
 def _run(check, view):
-    """The outcomes of one check; never empty."""
+    """The outcomes of one check; never empty. A check that breaks is unknown and leaves the others alone."""
+    try:
+        return _outcomes(check, view)
+    except Exception as exc:  # a fault in one check must cost that check, not the report
+        return [unknown('cluster', f'{check.title}: the check itself failed ({type(exc).__name__}: {exc})',
+                        'This is a fault of this collection, or the snapshot is damaged; nothing is known about the cluster here.',
+                        'Report it with the snapshot.')]
+
+
+def _outcomes(check, view):
     if check.each is None:
         outcomes = _as_list(check.run(view))
         return outcomes or [unknown('cluster', f'{check.title}: the check had nothing to look at')]
@@ -110,7 +123,8 @@ def _unread(check, machine):
         return []
     why = '; '.join(f'{kind}: {machine.datum(kind).why()}' for kind in missing)
     return [unknown(machine.key, f'{check.title}: not judged on {machine.label}, {why}', nodes=[machine.key],
-                    next_step='Read it with a client certificate that may, or find out why the machine does not answer.')]
+                    next_step='Read it with a client certificate that may, or find out why the machine does not answer.',
+                    explained_by=('role', 'not_judged'))]
 
 
 def _in_scope(each, snapshot):
@@ -144,6 +158,18 @@ def _section(section, judged, view):
         'unseen': len(unseen),
         'counts': dict(Counter(outcome.verdict for _check, outcomes in mine for outcome in outcomes)),
     }
+
+
+def _unique(findings):
+    """One finding for each id: of several, the worst, which then has the evidence of all."""
+    kept = {}
+    for finding in sorted(findings, key=lambda f: -v.rank(f['verdict'])):
+        first = kept.setdefault(finding['id'], finding)
+        if first is not finding:
+            room = EVIDENCE_MOST - len(first['evidence'])
+            first['more_evidence'] += finding['more_evidence'] + max(0, len(finding['evidence']) - room)
+            first['evidence'] += finding['evidence'][:room]
+    return list(kept.values())
 
 
 def _finding(check, outcome, view):

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError
@@ -26,6 +27,8 @@ def build(checks, thresholds=None, expected_nodes=None):
 
     Raises InputError for a name that no check has (naming the nearest one) and for a value that is no number.
     """
+    if thresholds is not None and not isinstance(thresholds, Mapping):
+        raise InputError(f'talos_thresholds: must be a mapping of names to numbers, not {thresholds!r}.')
     merged = {name: threshold.default for check in checks for name, threshold in check.thresholds.items()}
     for name, value in (thresholds or {}).items():
         if name not in merged:
