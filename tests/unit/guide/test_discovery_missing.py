@@ -128,6 +128,14 @@ def test_a_machine_without_a_name_is_an_affiliate_alone():
     assert 'host name is not set' in found['means']
 
 
+def test_a_machine_whose_name_another_one_bears_is_not_called_missing():
+    """Members of one name overwrite each other: that is a duplicate (discovery.name_duplicate), not a missing member."""
+    snap = states.snapshot()
+    machine = states.named(snap, 'w1')
+    machine.key, machine.address, machine.addresses = 'twin', '10.5.0.66', ['10.5.0.66']
+    assert states.verdict(states.report(snap), MISSING) == 'ok'
+
+
 def test_a_ready_node_whose_machine_nobody_knows():
     snap = states.snapshot()
     states.node(snap, 'w9', '10.5.0.29', 'True')

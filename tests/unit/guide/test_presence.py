@@ -95,6 +95,14 @@ def test_a_node_of_the_options_is_expected_but_an_endpoint_of_the_options_is_not
     assert _presence(snap, machine) == presence.GONE
 
 
+def test_the_virtual_ip_belongs_to_no_machine():
+    snap = states.snapshot()
+    view = gates.View(snap, settings.build(states.CHECKS))
+    assert '10.5.0.100' in states.named(snap, 'cp1').addresses
+    assert presence.machine_at(view, '10.5.0.100') is None
+    assert presence.machine_at(view, '10.5.0.2') is states.named(snap, 'cp1')
+
+
 def test_words():
     assert presence.listed([]) == ''
     assert presence.listed(['a']) == 'a'

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.talosops.talos.plugins.module_utils.api.errors import READ
+from ansible_collections.talosops.talos.plugins.module_utils.api.errors import READ, REFUSED
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import Datum
 from tests.unit.guide import states
 
@@ -93,6 +93,7 @@ def test_a_veth_is_a_host_link_in_container_mode():
     snap = states.snapshot()
     machine = states.named(snap, 'cp1')
     assert states.spec(machine, 'LinkStatuses', 'eth0')['kind'] == 'veth'
+    machine.data['RouteStatuses'] = Datum(REFUSED)
     _renumber(snap, machine, '10.244.5.2')
     assert states.finding(states.report(snap), CONFLICT)['verdict'] == 'critical'
 
