@@ -4,8 +4,13 @@
 
 from __future__ import annotations
 
-from ansible_collections.talosops.talos.plugins.module_utils.api import status, wire
-from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError, TransportError
+import os
+
+from ansible_collections.talosops.talos.plugins.module_utils.api import status
+from ansible_collections.talosops.talos.plugins.module_utils.api.errors import CallError, InputError, TransportError
+
+# grpcio's own log goes to the terminal by default; what it has to say is said in errors.
+os.environ.setdefault('GRPC_VERBOSITY', 'NONE')
 
 try:
     import grpc
@@ -22,7 +27,6 @@ _OPTIONS = (
     ('grpc.use_local_subchannel_pool', 1),
     ('grpc.http2.bdp_probe', 0),
     ('grpc.http2.lookahead_bytes', 1024 * 1024),
-    ('SingleThreadedUnaryStream', 1),  # streams are read by the thread that wants them: a third less work
 )
 
 
@@ -64,24 +68,20 @@ class Connection:
         """The response as bytes; C(timeout) seconds count from now."""
         before = self._state()
         try:
-            return self._callable(method, self._channel.unary_unary)(request, timeout=timeout, metadata=metadata)
+            response = self._callable(method, self._channel.unary_unary)(request, timeout=timeout, metadata=metadata)
         except grpc.RpcError as error:
             raise self._error(error, before, method, metadata, asked) from None
         except ValueError:  # so grpcio says that the channel has been closed
             raise self._transport_error('it was closed on this side', False) from None
+        if response is None:
+            raise CallError(f'{self._asked_of(metadata)} ended {asked} well, but without an answer.', 'OK', self._asked_of(metadata), method)
+        return response
 
-    def stream(self, method, request, timeout, metadata, asked, whole=True):
-        """Iterator of the responses as bytes; the call is cancelled when the iterator is closed.
-
-        Without C(whole) the iterator may be closed early: grpcio leaks a stream that its reader's thread serves and
-        that is not read to its end, so such a one is served by grpcio's own thread, at a higher price.
-        """
+    def stream(self, method, request, timeout, metadata, asked):
+        """Iterator of the responses as bytes; the call is cancelled when the iterator is closed."""
         before = self._state()
         try:
-            if whole:
-                call = self._callable(method, self._channel.unary_stream)(request, timeout=timeout, metadata=metadata)
-            else:
-                call = self._channel.stream_stream(method)(iter((request,)), timeout=timeout, metadata=metadata)
+            call = self._callable(method, self._channel.unary_stream)(request, timeout=timeout, metadata=metadata)
         except ValueError:
             raise self._transport_error('it was closed on this side', False) from None
         try:
@@ -97,6 +97,9 @@ class Connection:
             made = self._callables[method] = make(method)
         return made
 
+    def _asked_of(self, metadata):
+        return dict(metadata).get('node') or self.endpoint.host
+
     def _state(self):
         return self._link.losses, self._link.written
 
@@ -106,7 +109,7 @@ class Connection:
         lost = self._link.losses != losses or not self._link.alive
         if status.is_ours(code, details) or (lost and code in ('UNAVAILABLE', 'CANCELLED', 'DEADLINE_EXCEEDED')):
             return self._transport_error(details, self._link.written != written)
-        return status.error(code, details, method, dict(metadata).get('node') or self.endpoint.host, asked, bool(metadata))
+        return status.error(code, details, method, self._asked_of(metadata), asked, bool(metadata))
 
     def _transport_error(self, details, written):
         failure = self._link.failure

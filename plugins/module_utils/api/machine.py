@@ -64,7 +64,7 @@ class Machine:
         streams read that never end.
         """
         found, asked = [], self._asked(method, request)
-        stream = self._stream(method, request, timeout, asked, whole=most is None and not partial)
+        stream = self._stream(method, request, timeout, asked)
         try:
             for message in stream:
                 self._check(message, method, asked)
@@ -86,7 +86,7 @@ class Machine:
         """
         asked = self._asked(method, request)
         data, total, error = bytearray(), 0, None
-        stream = self._stream(method, request, timeout, asked, whole=newest)
+        stream = self._stream(method, request, timeout, asked)
         try:
             for message in stream:
                 self._check(message, method, asked)
@@ -127,7 +127,7 @@ class Machine:
             request['options'] = {'bootstrap_contents': True}
         else:
             request['id'] = resource_id
-        stream = self._stream(f'{_STATE}Watch', request, timeout, self._asked(f'{_STATE}Watch', request), whole=False)
+        stream = self._stream(f'{_STATE}Watch', request, timeout, self._asked(f'{_STATE}Watch', request))
         try:
             for message in stream:
                 for event in message['event']:
@@ -163,15 +163,13 @@ class Machine:
     def _through(self, attempt, described):
         return self._client.through(attempt, self._metadata, self._via, described.idempotent)
 
-    def _stream(self, method, request, timeout, asked, whole=True):
-        """Generator of the decoded responses, that without C(whole) may be closed early. Another endpoint is tried
-        until the first response is there.
-        """
+    def _stream(self, method, request, timeout, asked):
+        """Generator of the decoded responses. Another endpoint is tried until the first response is there."""
         described = wire.method(method)
         body, timeout = wire.encode(described.request, request), timeout or self._client.timeout
 
         def begin(connection):
-            responses = connection.stream(method, body, timeout, self._metadata, asked, whole)
+            responses = connection.stream(method, body, timeout, self._metadata, asked)
             return next(responses, _END), responses
 
         first, rest = self._through(begin, described)

@@ -17,6 +17,7 @@ import struct
 import tempfile
 import threading
 import time
+from concurrent.futures import CancelledError
 
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import TransportError
 from ansible_collections.talosops.talos.plugins.module_utils.api.handshake import Dialer
@@ -253,9 +254,15 @@ class Tunnels:
         self._loop.close()
 
     def _call(self, coroutine):
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        try:
+            future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        except RuntimeError:
+            coroutine.close()
+            raise _closed() from None
         try:
             return future.result()
+        except CancelledError:
+            raise _closed() from None
         except BaseException:
             future.cancel()
             raise
@@ -275,6 +282,10 @@ class Tunnels:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.sleep(0)  # lets the transports that were aborted close their sockets
+
+
+def _closed():
+    return TransportError('The connection was closed on this side.', 'other')
 
 
 def _private_directory(tmp_dir):
