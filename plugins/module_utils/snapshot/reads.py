@@ -60,7 +60,6 @@ class Log:
 READS = (
     Call('Version', '/machine.MachineService/Version'),
     Call('ServiceList', '/machine.MachineService/ServiceList'),
-    Call('Netstat', '/machine.MachineService/Netstat', {'filter': 'LISTENING', 'l4proto': {'tcp': True}, 'netns': {'hostnetwork': True}}, on=CONTROL_PLANES),
     Call('EtcdStatus', '/machine.MachineService/EtcdStatus', on=ETCD_RUNNING),
     Call('EtcdMemberList', '/machine.MachineService/EtcdMemberList', {'query_local': True}, on=ETCD_RUNNING),
     Call('EtcdAlarmList', '/machine.MachineService/EtcdAlarmList', on=ETCD_RUNNING),
