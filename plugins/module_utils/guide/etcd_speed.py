@@ -10,7 +10,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.guide.etcd_common i
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed, seen
 from ansible_collections.talosops.talos.plugins.module_utils.judge import loglines
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
-    CONTROL_PLANES, Check, Threshold, error, info, ok, unknown, warning,
+    CONTROL_PLANES, Check, Threshold, error, info, not_applicable, ok, unknown, warning,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import NO_QUORUM, NOSPACE, down, unreachable
 
@@ -100,6 +100,8 @@ def slow_disk(view, machine):
     request that waited logs its own line (99 in one second on a healthy cluster).
     """
     facts = view.etcd
+    if machine.key in facts.statuses and machine.key not in facts.with_leader:
+        return not_applicable(machine.key, 'without a leader etcd can only wait: see the check of the quorum')
     lines = facts.recent(machine, 'etcd', _WINDOW)
     syncs = [line for line in lines if _SYNC in line.text]
     slow = [line for line in lines if _is_slow(line)]

@@ -30,8 +30,8 @@ def link(findings):
 
 
 def in_order(findings):
-    """Worst first, and every cause before its consequences."""
-    waiting = sorted(findings, key=lambda f: (-v.rank(f['verdict']), f['id']))
+    """Worst first, those of one check together by the names of their nodes, and every cause before its consequences."""
+    waiting = sorted(findings, key=lambda f: (-v.rank(f['verdict']), f['check'], f['nodes'], f['id']))
     placed, done = [], set()
     while waiting:
         index = next((i for i, f in enumerate(waiting) if done.issuperset(f['because_of'])), 0)

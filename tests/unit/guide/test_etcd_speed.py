@@ -61,6 +61,14 @@ def test_slow_while_a_node_comes_up_is_info():
     assert one(report(snapshot), 'etcd.slow_disk')['verdict'] == 'info'
 
 
+def test_without_a_leader_it_waits_and_is_not_slow():
+    snapshot = old()
+    for machine in planes(snapshot):
+        machine.value('EtcdStatus')['leader'] = '0' * 16
+        logs(snapshot, machine.name, [BEAT % ago(snapshot, 10 * n) for n in range(12)])
+    assert verdict_of(report(snapshot), 'etcd.slow_disk') == 'not_applicable'
+
+
 def test_a_clock_that_runs_ahead_hides_nothing():
     snapshot = old()
     logs(snapshot, 'cp2', [SYNC % ago(snapshot, -3600 - n) for n in (3, 2, 1)])

@@ -10,7 +10,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge import causes
 
 
 def finding(name, verdict='error', asserts=(), explained_by=()):
-    return {'id': name, 'verdict': verdict, 'asserts': tuple(asserts), 'explained_by': tuple(explained_by)}
+    return {'id': name, 'check': name, 'nodes': [], 'verdict': verdict, 'asserts': tuple(asserts), 'explained_by': tuple(explained_by)}
 
 
 def linked(*findings):
@@ -56,3 +56,10 @@ def test_the_order_is_worst_first_with_every_cause_before_its_consequences():
     for arrangement in itertools.permutations(findings):
         causes.link(arrangement)
         assert [f['id'] for f in causes.in_order(arrangement)] == ['other', 'also', 'cause', 'critical', 'unsure', 'note']
+
+
+def test_findings_of_one_check_stand_together_by_name_and_not_by_key():
+    findings = [{**finding(f'a/{key}', verdict), 'check': 'a', 'nodes': [name]} for key, name,
+                verdict in (('x', 'cp-3', 'error'), ('z', 'cp-1', 'error'), ('y', 'cp-2', 'critical'))]
+    causes.link(findings)
+    assert [f['nodes'][0] for f in causes.in_order(findings)] == ['cp-2', 'cp-1', 'cp-3']
