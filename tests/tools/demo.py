@@ -4,13 +4,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
 import sys
-from pathlib import Path
 
 from tests.conftest import ROOT
+from tests.tools.diagnose import banner, diagnose
 
 REPORTS = ROOT / '.build' / 'demo'
 RUNS = (
@@ -22,20 +20,13 @@ RUNS = (
 )
 
 
-def diagnose(title, bed, report_dir):
-    """One run in the simulator; returns (exit code, class of the report or None)."""
-    print(f'\n{"=" * 120}\n{title}\n{"=" * 120}', flush=True)
-    run = subprocess.run([sys.executable, '-m', 'tests.simulator', *bed, '--', 'ansible-playbook', 'talosops.talos.diagnose',
-                          '-e', f'talos_report_dir={report_dir}'], cwd=ROOT, check=False)
-    reports = sorted(Path(report_dir).glob('**/report.json'))
-    return run.returncode, json.loads(reports[-1].read_text())['class'] if reports else None
-
-
 def main():
     shutil.rmtree(REPORTS, ignore_errors=True)
     surprises = []
     for number, (title, bed, wanted_class, wanted_code) in enumerate(RUNS, 1):
-        code, found = diagnose(title, bed, REPORTS / str(number))
+        banner(title)
+        code, _console, report = diagnose(['tests.simulator', *bed], REPORTS / str(number))
+        found = report and report['class']
         if (code, found) != (wanted_code, wanted_class):
             surprises.append(f'run {number} ended with {code} and class {found}, not with {wanted_code} and {wanted_class}')
     print(f'\nThe reports lie in {REPORTS.relative_to(ROOT)}/. On your own cluster: README.md, "Your own cluster".')

@@ -55,7 +55,7 @@ def checks_page():
         thresholds = {name: threshold for check in mine for name, threshold in check.thresholds.items()}
         if thresholds:
             lines += ['| threshold | default | what |', '|---|---|---|']
-            lines += [f'| `{name}` | {threshold.default:g} {threshold.unit} | {threshold.what} |' for name, threshold in thresholds.items()]
+            lines += [f'| `{name}` | {threshold.default:.12g} {threshold.unit} | {threshold.what} |' for name, threshold in thresholds.items()]
             lines.append('')
     return '\n'.join(lines)
 

@@ -7,12 +7,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
 import sys
 
 from tests.conftest import ROOT
+from tests.tools.diagnose import banner, diagnose
 
 DATA = ROOT / 'tests' / 'replay' / 'data'
 OUT = ROOT / '.build' / 'replay'
@@ -24,17 +23,6 @@ def states():
     return sorted(path.name for path in DATA.iterdir() if path.is_dir() and path.name not in NOT_STATES)
 
 
-def diagnose(state):
-    """Run the playbook against one state; its report, or None where it left none."""
-    out = OUT / state
-    shutil.rmtree(out, ignore_errors=True)
-    print(f'\n{"=" * 120}\n{state}\n{"=" * 120}', flush=True)
-    subprocess.run([sys.executable, '-m', 'tests.replay', state, '--', 'ansible-playbook', 'talosops.talos.diagnose',
-                    '-e', f'talos_report_dir={out}', '-e', 'talos_fail_on=never'], cwd=ROOT, check=False)
-    written = sorted(out.glob('**/report.json'))
-    return json.loads(written[0].read_text(encoding='utf-8')) if written else None
-
-
 def main():
     known = states()
     wanted = sys.argv[1:] or known
@@ -42,7 +30,9 @@ def main():
         sys.exit(f'There is no recorded state {", ".join(sorted(set(wanted) - set(known)))}; there are {", ".join(known)}.')
     lines, failed = [], []
     for state in wanted:
-        report = diagnose(state)
+        banner(state)
+        shutil.rmtree(OUT / state, ignore_errors=True)
+        _code, _console, report = diagnose(['tests.replay', state], OUT / state, '-e', 'talos_fail_on=never')
         if report is None:
             failed.append(state)
             continue

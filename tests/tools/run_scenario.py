@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import subprocess
 import sys
 import tempfile
 from collections import namedtuple
@@ -21,7 +20,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.conftest import ROOT
+from tests.tools.diagnose import diagnose
 
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.judge.judge import NOT_BUILT
@@ -92,22 +91,14 @@ def _worst_title(report, key):
     return next((finding['title'] for finding in report['findings'] if finding['section'] == key), 'nothing was found')
 
 
-def diagnose(path, out):
-    """Run the playbook in the scenario's cluster; (exit code, console output, report or None).
-
-    The report is written to a directory of this run's own first: one that an earlier run left in OUT is never taken for it.
-    """
-    (out / 'report.json').unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory() as fresh:
-        run = subprocess.run([sys.executable, '-m', 'tests.simulator', str(path), '--', 'ansible-playbook', 'talosops.talos.diagnose',
-                              '-e', f'talos_report_dir={fresh}'],
-                             cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-        (out / 'console.txt').write_text(run.stdout, encoding='utf-8')
-        written = Path(fresh) / 'report.json'
-        if not written.exists():
-            return run.returncode, run.stdout, None
-        (out / 'report.json').write_bytes(written.read_bytes())
-    return run.returncode, run.stdout, json.loads((out / 'report.json').read_text(encoding='utf-8'))
+def run(path, out):
+    """Run the playbook in the scenario's cluster; (exit code, console output, report or None), the last two in C(out) as well."""
+    with tempfile.TemporaryDirectory() as scratch:
+        code, console, report = diagnose(['tests.simulator', str(path)], scratch, capture=True)
+    (out / 'console.txt').write_text(console, encoding='utf-8')
+    if report is not None:
+        (out / 'report.json').write_text(json.dumps(report, indent=2, ensure_ascii=False), encoding='utf-8')
+    return code, console, report
 
 
 def show(items, report, expected):
@@ -145,9 +136,9 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         out = arguments.out or Path(scratch)
         out.mkdir(parents=True, exist_ok=True)
-        code, console, report = diagnose(arguments.file.resolve(), out.resolve())
+        code, console, report = run(arguments.file.resolve(), out.resolve())
     if report is None:
-        sys.exit(f'{console}\nansible-playbook ended with {code} and left no report.')
+        sys.exit(f'{console}\nThe run ended with {code} and left no report.')
     print(console)
     sys.exit(0 if show(compare(report, expected), report, expected) else 1)
 
