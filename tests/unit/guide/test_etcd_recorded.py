@@ -90,7 +90,7 @@ def test_nospace_is_the_root_of_a_full_database():
 def test_nospace_comes_up_member_by_member():
     judged = report(three('nospace-alarm'))
     assert {f['subject'] for f in findings(judged, 'etcd.alarm_nospace')} == {'c3d3020cf75b8728', 'a00f09570d9e43c1'}
-    assert [f['nodes'] for f in findings(judged, 'etcd.alarm_nospace')] == [['cp3'], ['cp1']]
+    assert [f['nodes'] for f in findings(judged, 'etcd.alarm_nospace')] == [['cp1'], ['cp3']]
 
 
 @pytest.mark.parametrize('output, count', [('etcd_status_fill.out', 2), ('etcd_status_after_defrag.out', 3), ('etcd_status_after.out', 0)])
