@@ -8,7 +8,7 @@ import shutil
 import sys
 
 from tests.conftest import ROOT
-from tests.tools.diagnose import banner, diagnose
+from tests.tools.diagnose import banner, diagnose, simulator
 
 REPORTS = ROOT / '.build' / 'demo'
 RUNS = (
@@ -25,7 +25,7 @@ def main():
     surprises = []
     for number, (title, bed, wanted_class, wanted_code) in enumerate(RUNS, 1):
         banner(title)
-        code, _console, report = diagnose(['tests.simulator', *bed], REPORTS / str(number))
+        code, _console, report = diagnose(simulator(*bed), REPORTS / str(number))
         found = report and report['class']
         if (code, found) != (wanted_code, wanted_class):
             surprises.append(f'run {number} ended with {code} and class {found}, not with {wanted_code} and {wanted_class}')

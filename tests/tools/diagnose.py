@@ -5,17 +5,34 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+from tests.bed import netns
 from tests.conftest import ROOT
 
 PLAYBOOK = str(Path(sys.executable).parent / 'ansible-playbook')
 
 
+def replay(state):
+    """The replay of a recorded state; behind a proxy where this system has no network namespaces."""
+    return ['tests.replay', state, *([] if netns.available() else ['--proxy'])]
+
+
+def simulator(*arguments):
+    """The simulator; behind a proxy where the loopback has one address only, as on macOS."""
+    with socket.socket() as probe:
+        try:
+            probe.bind(('127.5.0.11', 0))
+        except OSError:
+            return ['tests.simulator', *arguments, '--port']
+    return ['tests.simulator', *arguments]
+
+
 def diagnose(bed, report_dir, *options, capture=False):
-    """C(bed) is the bed's module and arguments; returns (exit code, console output or None, report or None).
+    """Run the playbook in a bed (replay() or simulator()); returns (exit code, console output or None, report or None).
 
     The reports land in C(report_dir), which must hold none of another run.
     """

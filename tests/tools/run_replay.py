@@ -11,7 +11,7 @@ import shutil
 import sys
 
 from tests.conftest import ROOT
-from tests.tools.diagnose import banner, diagnose
+from tests.tools.diagnose import banner, diagnose, replay
 
 DATA = ROOT / 'tests' / 'replay' / 'data'
 OUT = ROOT / '.build' / 'replay'
@@ -32,7 +32,7 @@ def main():
     for state in wanted:
         banner(state)
         shutil.rmtree(OUT / state, ignore_errors=True)
-        _code, _console, report = diagnose(['tests.replay', state], OUT / state, '-e', 'talos_fail_on=never')
+        _code, _console, report = diagnose(replay(state), OUT / state, '-e', 'talos_fail_on=never')
         if report is None:
             failed.append(state)
             continue

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.tools.diagnose import diagnose
+from tests.tools.diagnose import diagnose, simulator
 
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.judge.judge import NOT_BUILT
@@ -94,7 +94,7 @@ def _worst_title(report, key):
 def run(path, out):
     """Run the playbook in the scenario's cluster; (exit code, console output, report or None), the last two in C(out) as well."""
     with tempfile.TemporaryDirectory() as scratch:
-        code, console, report = diagnose(['tests.simulator', str(path)], scratch, capture=True)
+        code, console, report = diagnose(simulator(str(path)), scratch, capture=True)
     (out / 'console.txt').write_text(console, encoding='utf-8')
     if report is not None:
         (out / 'report.json').write_text(json.dumps(report, indent=2, ensure_ascii=False), encoding='utf-8')
