@@ -260,9 +260,13 @@ def service_unreachable(view, machine):
         return info(machine.key, title, f'Last seen {span(age)} ago, while the machine booted or was changed; at boot that is normal.',
                     'Look again in a few minutes.',
                     nodes=[machine.key], evidence=evidence)
-    means = f'{means} What is known of the members still serves; new, changed and removed machines are not seen.'
-    return warning(machine.key, title, means, step, nodes=[machine.key], evidence=evidence,
-                   asserts=(f'discovery_unreachable:{machine.key}',))
+    others = [other for other in _readers(view) if other is not machine]
+    unlisted = others and not any(spec.get('nodeId') == machine.key for other in others for _item, spec in members(other))
+    if unlisted:
+        return error(machine.key, title, f'{means} No other machine lists it as a member any more.', step, nodes=[machine.key],
+                     evidence=evidence, asserts=(f'discovery_unreachable:{machine.key}',))
+    return warning(machine.key, title, f'{means} What is known of the members still serves; new, changed and removed machines are not seen.',
+                   step, nodes=[machine.key], evidence=evidence, asserts=(f'discovery_unreachable:{machine.key}',))
 
 
 def _last_trouble(text):

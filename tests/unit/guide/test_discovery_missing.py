@@ -241,6 +241,15 @@ def test_old_lines_and_lines_of_the_boot_are_history(ago, age, verdict):
     assert states.verdict(states.report(snap), SERVICE) == verdict
 
 
+def test_a_machine_that_nobody_lists_any_more_makes_the_line_an_error():
+    snap = states.snapshot()
+    for observer in ('cp1', 'cp2', 'cp3'):
+        _forget(snap, observer, 'w1')
+    states.log(states.named(snap, 'w1'), states.controller_line(snap, 60, 'ERROR', HELLO.format(why='i/o timeout')))
+    found = states.finding(states.report(snap), SERVICE)
+    assert (found['verdict'], found['root']) == ('error', True)
+
+
 def test_the_log_explains_the_list():
     snap = states.snapshot()
     _forget(snap, 'cp2', 'w1')
