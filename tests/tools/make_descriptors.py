@@ -71,7 +71,7 @@ def methods(compiled):
 
 def module_text():
     compiled = compile_set()
-    rows = '\n'.join(f'    {row[0]!r}: {row[1:]!r},' for row in methods(compiled))
+    rows = '\n'.join(f'    {row[0]!r}:\n        {row[1:]!r},' for row in methods(compiled))
     body = '\n'.join(f"    '{line}'" for line in textwrap.wrap(base64.b64encode(compiled).decode(), 120))
     return (f"{HEAD}SOURCES_SHA256 = '{digest()}'\n\n# path: (request, response, streaming, idempotent)\n"
             f"METHODS = {{\n{rows}\n}}\n\nDESCRIPTOR_SET = (\n{body}\n)\n")

@@ -8,50 +8,94 @@ SOURCES_SHA256 = 'e1b1700bfdd89e16b8bb7194f6f92ba83852e239d96be0e9932424879c6a5f
 
 # path: (request, response, streaming, idempotent)
 METHODS = {
-    '/cluster.ClusterService/HealthCheck': ('cluster.HealthCheckRequest', 'cluster.HealthCheckProgress', True, True),
-    '/cosi.resource.State/Get': ('cosi.resource.GetRequest', 'cosi.resource.GetResponse', False, True),
-    '/cosi.resource.State/List': ('cosi.resource.ListRequest', 'cosi.resource.ListResponse', True, True),
-    '/cosi.resource.State/Watch': ('cosi.resource.WatchRequest', 'cosi.resource.WatchResponse', True, True),
-    '/inspect.InspectService/ControllerRuntimeDependencies': ('google.protobuf.Empty', 'inspect.ControllerRuntimeDependenciesResponse', False, True),
-    '/machine.MachineService/Version': ('google.protobuf.Empty', 'machine.VersionResponse', False, True),
-    '/machine.MachineService/Hostname': ('google.protobuf.Empty', 'machine.HostnameResponse', False, True),
-    '/machine.MachineService/ServiceList': ('google.protobuf.Empty', 'machine.ServiceListResponse', False, True),
-    '/machine.MachineService/ServiceStart': ('machine.ServiceStartRequest', 'machine.ServiceStartResponse', False, True),
-    '/machine.MachineService/ServiceStop': ('machine.ServiceStopRequest', 'machine.ServiceStopResponse', False, True),
-    '/machine.MachineService/ServiceRestart': ('machine.ServiceRestartRequest', 'machine.ServiceRestartResponse', False, False),
-    '/machine.MachineService/Containers': ('machine.ContainersRequest', 'machine.ContainersResponse', False, True),
-    '/machine.MachineService/Stats': ('machine.StatsRequest', 'machine.StatsResponse', False, True),
-    '/machine.MachineService/Logs': ('machine.LogsRequest', 'common.Data', True, True),
-    '/machine.MachineService/LogsContainers': ('google.protobuf.Empty', 'machine.LogsContainersResponse', False, True),
-    '/machine.MachineService/Dmesg': ('machine.DmesgRequest', 'common.Data', True, True),
-    '/machine.MachineService/Events': ('machine.EventsRequest', 'machine.Event', True, True),
-    '/machine.MachineService/Read': ('machine.ReadRequest', 'common.Data', True, True),
-    '/machine.MachineService/List': ('machine.ListRequest', 'machine.FileInfo', True, True),
-    '/machine.MachineService/DiskUsage': ('machine.DiskUsageRequest', 'machine.DiskUsageInfo', True, True),
-    '/machine.MachineService/Kubeconfig': ('google.protobuf.Empty', 'common.Data', True, True),
-    '/machine.MachineService/EtcdMemberList': ('machine.EtcdMemberListRequest', 'machine.EtcdMemberListResponse', False, True),
-    '/machine.MachineService/EtcdStatus': ('google.protobuf.Empty', 'machine.EtcdStatusResponse', False, True),
-    '/machine.MachineService/EtcdAlarmList': ('google.protobuf.Empty', 'machine.EtcdAlarmListResponse', False, True),
-    '/machine.MachineService/EtcdAlarmDisarm': ('google.protobuf.Empty', 'machine.EtcdAlarmDisarmResponse', False, False),
-    '/machine.MachineService/EtcdDefragment': ('google.protobuf.Empty', 'machine.EtcdDefragmentResponse', False, False),
-    '/machine.MachineService/EtcdSnapshot': ('machine.EtcdSnapshotRequest', 'common.Data', True, True),
-    '/machine.MachineService/EtcdRemoveMemberByID': ('machine.EtcdRemoveMemberByIDRequest', 'machine.EtcdRemoveMemberByIDResponse', False, False),
-    '/machine.MachineService/ApplyConfiguration': ('machine.ApplyConfigurationRequest', 'machine.ApplyConfigurationResponse', False, False),
-    '/machine.MachineService/GenerateClientConfiguration': ('machine.GenerateClientConfigurationRequest', 'machine.GenerateClientConfigurationResponse', False, True),
-    '/machine.MachineService/Netstat': ('machine.NetstatRequest', 'machine.NetstatResponse', False, True),
-    '/machine.MachineService/Memory': ('google.protobuf.Empty', 'machine.MemoryResponse', False, True),
-    '/machine.MachineService/SystemStat': ('google.protobuf.Empty', 'machine.SystemStatResponse', False, True),
-    '/machine.MachineService/CPUInfo': ('google.protobuf.Empty', 'machine.CPUInfoResponse', False, True),
-    '/machine.MachineService/LoadAvg': ('google.protobuf.Empty', 'machine.LoadAvgResponse', False, True),
-    '/machine.MachineService/Mounts': ('google.protobuf.Empty', 'machine.MountsResponse', False, True),
-    '/machine.MachineService/DiskStats': ('google.protobuf.Empty', 'machine.DiskStatsResponse', False, True),
-    '/machine.MachineService/NetworkDeviceStats': ('google.protobuf.Empty', 'machine.NetworkDeviceStatsResponse', False, True),
-    '/machine.MachineService/Processes': ('google.protobuf.Empty', 'machine.ProcessesResponse', False, True),
-    '/machine.MachineService/ImageList': ('machine.ImageListRequest', 'machine.ImageListResponse', True, True),
-    '/machine.ImageService/List': ('machine.ImageServiceListRequest', 'machine.ImageServiceListResponse', True, True),
-    '/storage.StorageService/Disks': ('google.protobuf.Empty', 'storage.DisksResponse', False, True),
-    '/time.TimeService/Time': ('google.protobuf.Empty', 'time.TimeResponse', False, True),
-    '/time.TimeService/TimeCheck': ('time.TimeRequest', 'time.TimeResponse', False, True),
+    '/cluster.ClusterService/HealthCheck':
+        ('cluster.HealthCheckRequest', 'cluster.HealthCheckProgress', True, True),
+    '/cosi.resource.State/Get':
+        ('cosi.resource.GetRequest', 'cosi.resource.GetResponse', False, True),
+    '/cosi.resource.State/List':
+        ('cosi.resource.ListRequest', 'cosi.resource.ListResponse', True, True),
+    '/cosi.resource.State/Watch':
+        ('cosi.resource.WatchRequest', 'cosi.resource.WatchResponse', True, True),
+    '/inspect.InspectService/ControllerRuntimeDependencies':
+        ('google.protobuf.Empty', 'inspect.ControllerRuntimeDependenciesResponse', False, True),
+    '/machine.MachineService/Version':
+        ('google.protobuf.Empty', 'machine.VersionResponse', False, True),
+    '/machine.MachineService/Hostname':
+        ('google.protobuf.Empty', 'machine.HostnameResponse', False, True),
+    '/machine.MachineService/ServiceList':
+        ('google.protobuf.Empty', 'machine.ServiceListResponse', False, True),
+    '/machine.MachineService/ServiceStart':
+        ('machine.ServiceStartRequest', 'machine.ServiceStartResponse', False, True),
+    '/machine.MachineService/ServiceStop':
+        ('machine.ServiceStopRequest', 'machine.ServiceStopResponse', False, True),
+    '/machine.MachineService/ServiceRestart':
+        ('machine.ServiceRestartRequest', 'machine.ServiceRestartResponse', False, False),
+    '/machine.MachineService/Containers':
+        ('machine.ContainersRequest', 'machine.ContainersResponse', False, True),
+    '/machine.MachineService/Stats':
+        ('machine.StatsRequest', 'machine.StatsResponse', False, True),
+    '/machine.MachineService/Logs':
+        ('machine.LogsRequest', 'common.Data', True, True),
+    '/machine.MachineService/LogsContainers':
+        ('google.protobuf.Empty', 'machine.LogsContainersResponse', False, True),
+    '/machine.MachineService/Dmesg':
+        ('machine.DmesgRequest', 'common.Data', True, True),
+    '/machine.MachineService/Events':
+        ('machine.EventsRequest', 'machine.Event', True, True),
+    '/machine.MachineService/Read':
+        ('machine.ReadRequest', 'common.Data', True, True),
+    '/machine.MachineService/List':
+        ('machine.ListRequest', 'machine.FileInfo', True, True),
+    '/machine.MachineService/DiskUsage':
+        ('machine.DiskUsageRequest', 'machine.DiskUsageInfo', True, True),
+    '/machine.MachineService/Kubeconfig':
+        ('google.protobuf.Empty', 'common.Data', True, True),
+    '/machine.MachineService/EtcdMemberList':
+        ('machine.EtcdMemberListRequest', 'machine.EtcdMemberListResponse', False, True),
+    '/machine.MachineService/EtcdStatus':
+        ('google.protobuf.Empty', 'machine.EtcdStatusResponse', False, True),
+    '/machine.MachineService/EtcdAlarmList':
+        ('google.protobuf.Empty', 'machine.EtcdAlarmListResponse', False, True),
+    '/machine.MachineService/EtcdAlarmDisarm':
+        ('google.protobuf.Empty', 'machine.EtcdAlarmDisarmResponse', False, False),
+    '/machine.MachineService/EtcdDefragment':
+        ('google.protobuf.Empty', 'machine.EtcdDefragmentResponse', False, False),
+    '/machine.MachineService/EtcdSnapshot':
+        ('machine.EtcdSnapshotRequest', 'common.Data', True, True),
+    '/machine.MachineService/EtcdRemoveMemberByID':
+        ('machine.EtcdRemoveMemberByIDRequest', 'machine.EtcdRemoveMemberByIDResponse', False, False),
+    '/machine.MachineService/ApplyConfiguration':
+        ('machine.ApplyConfigurationRequest', 'machine.ApplyConfigurationResponse', False, False),
+    '/machine.MachineService/GenerateClientConfiguration':
+        ('machine.GenerateClientConfigurationRequest', 'machine.GenerateClientConfigurationResponse', False, True),
+    '/machine.MachineService/Netstat':
+        ('machine.NetstatRequest', 'machine.NetstatResponse', False, True),
+    '/machine.MachineService/Memory':
+        ('google.protobuf.Empty', 'machine.MemoryResponse', False, True),
+    '/machine.MachineService/SystemStat':
+        ('google.protobuf.Empty', 'machine.SystemStatResponse', False, True),
+    '/machine.MachineService/CPUInfo':
+        ('google.protobuf.Empty', 'machine.CPUInfoResponse', False, True),
+    '/machine.MachineService/LoadAvg':
+        ('google.protobuf.Empty', 'machine.LoadAvgResponse', False, True),
+    '/machine.MachineService/Mounts':
+        ('google.protobuf.Empty', 'machine.MountsResponse', False, True),
+    '/machine.MachineService/DiskStats':
+        ('google.protobuf.Empty', 'machine.DiskStatsResponse', False, True),
+    '/machine.MachineService/NetworkDeviceStats':
+        ('google.protobuf.Empty', 'machine.NetworkDeviceStatsResponse', False, True),
+    '/machine.MachineService/Processes':
+        ('google.protobuf.Empty', 'machine.ProcessesResponse', False, True),
+    '/machine.MachineService/ImageList':
+        ('machine.ImageListRequest', 'machine.ImageListResponse', True, True),
+    '/machine.ImageService/List':
+        ('machine.ImageServiceListRequest', 'machine.ImageServiceListResponse', True, True),
+    '/storage.StorageService/Disks':
+        ('google.protobuf.Empty', 'storage.DisksResponse', False, True),
+    '/time.TimeService/Time':
+        ('google.protobuf.Empty', 'time.TimeResponse', False, True),
+    '/time.TimeService/TimeCheck':
+        ('time.TimeRequest', 'time.TimeResponse', False, True),
 }
 
 DESCRIPTOR_SET = (

@@ -74,7 +74,8 @@ class Connection:
         except ValueError:  # so grpcio says that the channel has been closed
             raise self._transport_error('it was closed on this side', False) from None
         if response is None:
-            raise CallError(f'{self._asked_of(metadata)} ended {asked} well, but without an answer.', 'OK', self._asked_of(metadata), method)
+            node = self._asked_of(metadata)
+            raise CallError(f'{node} ended {asked} well, but without an answer.', 'OK', node, method)
         return response
 
     def stream(self, method, request, timeout, metadata, asked):

@@ -52,26 +52,27 @@ def plain_key(key):
 
 def facts(context, now):
     """(certificate facts or None, CA facts or None, problems) of a Context; shapes in talosconfig.facts."""
-    problems = []
-    authorities = _certificates(context.ca, 'ca', 'the context') if context.ca else []
+    problems, where = [], f'the context "{context.name}"'
+    authorities = _certificates(context.ca, 'ca', where) if context.ca else []
     if not context.crt:
-        problems.append({'kind': 'no_client_certificate', 'text': f'The context "{context.name}" has no client certificate.'})
+        problems.append({'kind': 'no_client_certificate', 'text': f'{where[0].upper()}{where[1:]} has no client certificate.'})
         return None, _ca_facts(authorities, None), problems
-    leaf = _certificates(context.crt, 'crt', 'the context')[0]
+    leaf = _certificates(context.crt, 'crt', where)[0]
     usages = _usages(leaf)
     client = {**certificate.facts_of(leaf), 'roles': roles(leaf), 'extended_key_usage': usages, 'matches_key': True}
     begin, end = certificate.validity(leaf)
     period = f'valid from {client["not_before"]} to {client["not_after"]}'
     if now > end:
-        problems.append({'kind': 'expired', 'text': f'The client certificate of the context "{context.name}" has expired: {period}.'})
+        problems.append({'kind': 'expired', 'text': f'The client certificate of {where} has expired: {period}.'})
     if now < begin:
-        problems.append({'kind': 'not_yet_valid', 'text': f'The client certificate of the context "{context.name}" is not valid yet: {period}.'})
+        problems.append({'kind': 'not_yet_valid', 'text': f'The client certificate of {where} is not valid yet: {period}.'})
     if usages != [_CLIENT_AUTH]:
         problems.append({'kind': 'extended_key_usage', 'text': 'The client certificate may be used for '
                          f'{", ".join(usages) or "nothing that it says"}; Talos accepts one for clientAuth alone.'})
     ca = _ca_facts(authorities, leaf)
     if ca and not ca['signed_client']:
-        problems.append({'kind': 'foreign_ca', 'text': f'The client certificate was not issued by the CA of the context "{context.name}" but by "{client["issuer"]}".'})
+        problems.append({'kind': 'foreign_ca',
+                         'text': f'The client certificate was not issued by the CA of {where} but by "{client["issuer"]}".'})
     return client, ca, problems
 
 
@@ -85,7 +86,7 @@ def _ca_facts(authorities, leaf):
         return None
     first = certificate.facts_of(authorities[0])
     signed = leaf is not None and any(_signed(leaf, authority) for authority in authorities)
-    return {'subject': first['subject'], 'sha256': first['sha256'], 'not_after': first['not_after'], 'key_type': first['key_type'], 'signed_client': signed}
+    return {**{key: first[key] for key in ('subject', 'sha256', 'not_after', 'key_type')}, 'signed_client': signed}
 
 
 def _signed(leaf, authority):

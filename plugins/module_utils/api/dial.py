@@ -138,4 +138,5 @@ def _proxy_failure(error, endpoint, proxy):
     else:
         text = f'cannot be connected to: {_said(error)}'
     text = f'{endpoint.text} is not reached: the proxy {proxy.text} {text}.'
-    return TransportError(text, 'proxy', endpoint.text, hint=f'Check that {join(proxy.host, proxy.port)} is an HTTP proxy that allows CONNECT.')
+    hint = f'Check that {join(proxy.host, proxy.port)} is an HTTP proxy that allows CONNECT.'
+    return TransportError(text, 'proxy', endpoint.text, hint=hint)

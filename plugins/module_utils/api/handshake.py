@@ -99,7 +99,8 @@ class Dialer:
         self.handshakes += 1
         async with asyncio.timeout_at(deadline):
             _transport, protocol = await loop.create_connection(
-                factory, sock=sock, ssl=context, server_hostname=tls.server_name(endpoint.host), ssl_handshake_timeout=3600, ssl_shutdown_timeout=1,
+                factory, sock=sock, ssl=context, server_hostname=tls.server_name(endpoint.host),
+                ssl_handshake_timeout=3600, ssl_shutdown_timeout=1,
             )
         return protocol
 

@@ -154,7 +154,8 @@ class Machine:
             archive = tarfile.open(fileobj=io.BytesIO(zlib.decompressobj(31).decompress(stream.data, STREAM_BYTES)), mode='r:')
             return archive.extractfile(archive.next()).read().decode()
         except (tarfile.TarError, zlib.error, AttributeError, TypeError, UnicodeDecodeError):
-            raise CallError(f'{self.address} answered Kubeconfig with something that is no archive.', node=self.address, method=f'{_MACHINE}Kubeconfig') from None
+            text = f'{self.address} answered Kubeconfig with something that is no archive.'
+            raise CallError(text, node=self.address, method=f'{_MACHINE}Kubeconfig') from None
 
     def machine_config(self, resource_id='v1alpha1', timeout=None):
         """The text of the machine configuration with all its documents (os:admin): v1alpha1 is the active one."""

@@ -61,7 +61,8 @@ def parse(url, origin):
     if parts.scheme.startswith('socks'):
         raise ConfigError(f'The proxy of {origin} is a SOCKS proxy, which is not supported.', 'Use an HTTP proxy that allows CONNECT.')
     if parts.scheme != 'http':
-        raise ConfigError(f'The proxy of {origin} has the scheme {parts.scheme}://, which is not supported.', 'Use an http:// proxy that allows CONNECT.')
+        raise ConfigError(f'The proxy of {origin} has the scheme {parts.scheme}://, which is not supported.',
+                          'Use an http:// proxy that allows CONNECT.')
     if not host:
         raise ConfigError(f'The proxy of {origin} names no host.')
     authorization = None

@@ -10,16 +10,21 @@ from ansible_collections.talosops.talos.plugins.module_utils.api.errors import (
     CallError, DeadlineExceeded, NodeUnreachable, NoForwarding, NotFound, RoleRefused, Unsupported,
 )
 
-_CODES = ('OK', 'CANCELLED', 'UNKNOWN', 'INVALID_ARGUMENT', 'DEADLINE_EXCEEDED', 'NOT_FOUND', 'ALREADY_EXISTS', 'PERMISSION_DENIED', 'RESOURCE_EXHAUSTED',
-          'FAILED_PRECONDITION', 'ABORTED', 'OUT_OF_RANGE', 'UNIMPLEMENTED', 'INTERNAL', 'UNAVAILABLE', 'DATA_LOSS', 'UNAUTHENTICATED')
+_CODES = (
+    'OK', 'CANCELLED', 'UNKNOWN', 'INVALID_ARGUMENT', 'DEADLINE_EXCEEDED', 'NOT_FOUND', 'ALREADY_EXISTS', 'PERMISSION_DENIED',
+    'RESOURCE_EXHAUSTED', 'FAILED_PRECONDITION', 'ABORTED', 'OUT_OF_RANGE', 'UNIMPLEMENTED', 'INTERNAL', 'UNAVAILABLE', 'DATA_LOSS',
+    'UNAUTHENTICATED',
+)
 # How the endpoint's own gRPC client words that it cannot reach the node that was asked for.
-_PROXY = re.compile(r'connection error|error while dialing|name resolver error|no backend connections|error reading server preface|'
-                    r'authentication handshake failed|i/o timeout|no route to host|connection refused|connection reset|error reading from server|'
-                    r'closing transport|transport is closing|broken pipe', re.IGNORECASE)
+_PROXY = re.compile(
+    r'connection error|error while dialing|name resolver error|no backend connections|error reading server preface|'
+    r'authentication handshake failed|i/o timeout|no route to host|connection refused|connection reset|'
+    r'error reading from server|closing transport|transport is closing|broken pipe', re.IGNORECASE)
 _UNKNOWN_TYPE = re.compile(r'(resource type|namespace) ".*" is not supported')
 _NO_LOG = re.compile(r'log ".*" was not registered|container ".*" not found')
 # How grpcio words that this side's connection is gone.
-_OURS = re.compile(r'GOAWAY|Socket closed|recvmsg|unix:|Endpoint closing|failed to connect to all addresses|Connection reset by peer|Stream removed')
+_OURS = re.compile(r'GOAWAY|Socket closed|recvmsg|unix:|Endpoint closing|failed to connect to all addresses|'
+                   r'Connection reset by peer|Stream removed')
 
 
 def is_ours(code, details):
@@ -58,7 +63,8 @@ def _make(code, details, where, what, forwarded):
 def _denied(details, where, what):
     """PERMISSION_DENIED has four meanings."""
     if 'no request forwarding' in details:
-        return NoForwarding(f'The endpoint is a worker and does not forward {what} to {where}.', hint='Use control plane nodes as endpoints.')
+        return NoForwarding(f'The endpoint is a worker and does not forward {what} to {where}.',
+                            hint='Use control plane nodes as endpoints.')
     if _UNKNOWN_TYPE.search(details):
         return Unsupported(f'{where} does not offer {what}: {details}')
     if 'write access is not allowed' in details:

@@ -66,7 +66,7 @@ def load(path=None, content=None, context=None, environ=None, default_context=No
     document = raw if isinstance(raw, dict) else _parse(raw, source)
     contexts = document.get('contexts')
     if not isinstance(contexts, dict) or not contexts:
-        raise ConfigError(f'{_called(source)} has no contexts.', 'Generate one with: talosctl gen config, or copy it from whoever made the cluster.')
+        raise ConfigError(f'{_called(source)} has no contexts.', 'Fetch the talosconfig from whoever made the cluster.')
     contexts = {str(key): value for key, value in contexts.items()}
     name = _choose(document, contexts, context or environ.get('TALOS_CONTEXT'), default_context, source)
     return _context(name, contexts[name], list(contexts), source, missing)
@@ -127,7 +127,8 @@ def _find(path, environ):
     for candidate in candidates:
         if os.path.exists(candidate):
             return candidate, candidates[0] if named and candidate != candidates[0] else None
-    raise ConfigError(f'There is no talosconfig: none of {", ".join(candidates)} exists.', 'Name one by the option talosconfig or by TALOSCONFIG.')
+    raise ConfigError(f'There is no talosconfig: none of {", ".join(candidates)} exists.',
+                      'Name one by the option talosconfig or by TALOSCONFIG.')
 
 
 def _read(path, read):

@@ -100,16 +100,18 @@ def in_handshake(error, endpoint):
         return not_grpc(endpoint, None, 'it does not speak HTTP/2')
     if 'ALERT' in reason or 'UNRECOGNIZED_NAME' in reason:
         return not_grpc(endpoint, None, f'it ends the handshake with "{_readable(reason)}"')
-    return TransportError(f'{endpoint.text} does not speak TLS on port {endpoint.port} ({_readable(reason) or error}).', 'not_tls', endpoint.text, hint=_WHAT)
+    text = f'{endpoint.text} does not speak TLS on port {endpoint.port} ({_readable(reason) or error}).'
+    return TransportError(text, 'not_tls', endpoint.text, hint=_WHAT)
 
 
 def broken_off(error, endpoint):
     """The L(TransportError) of an OSError during the handshake."""
+    accepts = f'{endpoint.text} accepts connections on port {endpoint.port}'
     if isinstance(error, TimeoutError):
-        return TransportError(f'{endpoint.text} accepts connections on port {endpoint.port}, but does not answer.', 'timeout', endpoint.text,
+        return TransportError(f'{accepts}, but does not answer.', 'timeout', endpoint.text,
                               hint='It is frozen, or not the Talos API, or a load balancer whose backends do not answer.')
-    return TransportError(f'{endpoint.text} accepts connections on port {endpoint.port} and breaks them off before the TLS handshake is done.', 'reset',
-                          endpoint.text, hint='It is not the Talos API, or a load balancer without a healthy backend.')
+    return TransportError(f'{accepts} and breaks them off before the TLS handshake is done.', 'reset', endpoint.text,
+                          hint='It is not the Talos API, or a load balancer without a healthy backend.')
 
 
 def after_handshake(error, endpoint, served, talosconfig):
@@ -129,8 +131,8 @@ def cut_off(endpoint, served, talosconfig):
 
 def not_grpc(endpoint, served, why):
     """The L(TransportError) of a TLS server that is something else."""
-    return TransportError(f'{endpoint.text} speaks TLS on port {endpoint.port}, but it is not the Talos API: {why}.', 'not_grpc', endpoint.text, served,
-                          _WHAT)
+    text = f'{endpoint.text} speaks TLS on port {endpoint.port}, but it is not the Talos API: {why}.'
+    return TransportError(text, 'not_grpc', endpoint.text, served, _WHAT)
 
 
 def _refused(endpoint, served, talosconfig, reason):
@@ -140,16 +142,17 @@ def _refused(endpoint, served, talosconfig, reason):
     if talosconfig.crt:
         mine = certificate.pem_facts(talosconfig.crt)
         shown = f' The certificate was issued by "{mine["issuer"]}" and is valid from {mine["not_before"]} to {mine["not_after"]}.'
-    return TransportError(f'{endpoint.text} refuses the client certificate of the context "{talosconfig.name}": {why}.{shown}', 'client_refused',
-                          endpoint.text, served, 'Fetch a current talosconfig of this cluster, or compare the clocks of both sides.')
+    text = f'{endpoint.text} refuses the client certificate of the context "{talosconfig.name}": {why}.{shown}'
+    return TransportError(text, 'client_refused', endpoint.text, served,
+                          'Fetch a current talosconfig of this cluster, or compare the clocks of both sides.')
 
 
 def unverified(error, endpoint, served):
     """The L(TransportError) of a certificate that cannot be verified; C(served) are its facts or None."""
-    if served and certificate.is_maintenance(served):
-        return TransportError(f'{endpoint.text} is in maintenance mode: it waits for a machine configuration.', 'maintenance', endpoint.text, served,
-                              'Apply its configuration with: talosctl apply-config --insecure')
     code, name = error.verify_code, endpoint.text
+    if served and certificate.is_maintenance(served):
+        return TransportError(f'{name} is in maintenance mode: it waits for a machine configuration.', 'maintenance', name, served,
+                              'Apply its configuration with: talosctl apply-config --insecure')
     if code in (_EXPIRED, _NOT_YET_VALID):
         period = f'valid from {served["not_before"]} to {served["not_after"]}' if served else error.verify_message
         what, kind = ('has expired', 'expired') if code == _EXPIRED else ('is not valid yet', 'not_yet_valid')
@@ -160,11 +163,12 @@ def unverified(error, endpoint, served):
                               'Compare the clocks of this host and of the node; Talos renews its certificate every 12 hours.')
     if code in _WRONG_NAMES:
         names = ', '.join(served['ips'] + served['dns']) if served else ''
-        return TransportError(f'The certificate of {name} is valid for {names or "no name and no address at all"}, not for {server_name(endpoint.host)}.',
-                              'wrong_name', name, served, 'Use one of these names as endpoint, or add this one to machine.certSANs.')
+        names = names or 'no name and no address at all'
+        return TransportError(f'The certificate of {name} is valid for {names}, not for {server_name(endpoint.host)}.', 'wrong_name', name, served,
+                              'Use one of these names as endpoint, or add this one to machine.certSANs.')
     issuer = f' It was issued by "{served["issuer"]}".' if served else ''
-    return TransportError(f'The certificate of {name} is not signed by the CA of the talosconfig ({error.verify_message}).{issuer}', 'untrusted_ca',
-                          name, served, 'The talosconfig belongs to another cluster, or the endpoint does.')
+    text = f'The certificate of {name} is not signed by the CA of the talosconfig ({error.verify_message}).{issuer}'
+    return TransportError(text, 'untrusted_ca', name, served, 'The talosconfig belongs to another cluster, or the endpoint does.')
 
 
 def _readable(reason):

@@ -179,8 +179,9 @@ class Link:
         if remote is not self._remote or self._closed or (remote.other is not None and remote.other.closed):
             return
         self.losses += 1
-        text = f'{self.endpoint.text} broke the connection off'
-        self.failure = TransportError(f'{text}{f" ({remote.error})" if remote.error else ""}.', 'reset', self.endpoint.text, self.certificate)
+        why = f' ({remote.error})' if remote.error else ''
+        name = self.endpoint.text
+        self.failure = TransportError(f'{name} broke the connection off{why}.', 'reset', name, self.certificate)
 
     def close(self):
         """Close the connections at once."""

@@ -4,10 +4,15 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import functools
+import json
+import lzma
 import os
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +60,19 @@ async def answers_version(call):
         raise Status(UNIMPLEMENTED, f'unknown method {call.method.rpartition("/")[2]}')
     tag = ','.join(call.values('node')) or 'direct'
     await call.send(wire.encode('machine.VersionResponse', {'messages': [{'version': {'tag': tag}}]}))
+
+
+def recorded(case):
+    """The first recorded call of a case: (request bytes, [response bytes])."""
+    row = next(row for row in recordings() if row['case'] == case)
+    return base64.b64decode(row['requests'][0]['base64']), [base64.b64decode(message['base64']) for message in row['responses']]
+
+
+@functools.cache
+def recordings():
+    """All recorded calls: {case, method, requests: [{base64, json, type}], responses: [...]}, JSON by the vendor."""
+    with lzma.open(Path(__file__).parent / 'data' / 'wire.jsonl.xz', 'rt') as lines:
+        return [json.loads(line) for line in lines]
 
 
 class Bed:

@@ -36,7 +36,11 @@ def test_what_is_no_certificate():
         certificate.facts(b'nothing')
 
 
-@pytest.mark.parametrize('name, dns, maintenance', [('cp-1', ['maintenance-service.talos.dev'], True), ('maintenance-service.talos.dev', [], True), ('cp-1', ['cp-1'], False)])
+@pytest.mark.parametrize('name, dns, maintenance', [
+    ('cp-1', ['maintenance-service.talos.dev'], True),
+    ('maintenance-service.talos.dev', [], True),
+    ('cp-1', ['cp-1'], False),
+])
 def test_maintenance_mode(name, dns, maintenance):
     assert certificate.is_maintenance(certificate.facts(pki.Authority('talos').server(name, dns=dns).der)) is maintenance
 

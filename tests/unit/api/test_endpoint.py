@@ -32,8 +32,10 @@ def test_forms(text, host, port, authority):
     assert (endpoint.host, endpoint.port, endpoint.authority) == (host, port, authority)
 
 
-@pytest.mark.parametrize('text', ['', ' ', 'cp-1:', 'cp-1:x', 'cp-1:0', 'cp-1:65536', 'cp-1:50000:1', 'a b', '[fd00::1', '[cp-1]x', 'user@cp-1', 'cp-1/24', 'https://',
-                                  'https://cp-1:x', 'https://[::1', '10.5.0.2,10.5.0.3', '[]:1'])
+@pytest.mark.parametrize('text', [
+    '', ' ', 'cp-1:', 'cp-1:x', 'cp-1:0', 'cp-1:65536', 'cp-1:50000:1', 'a b', '[fd00::1', '[cp-1]x', 'user@cp-1', 'cp-1/24', 'https://',
+    'https://cp-1:x', 'https://[::1', '10.5.0.2,10.5.0.3', '[]:1',
+])
 def test_what_is_no_endpoint_is_said_so(text):
     with pytest.raises(ConfigError, match='endpoint'):
         parse(text)

@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import base64
 import json
-import lzma
-from pathlib import Path
 
 import pytest
 
@@ -15,13 +13,10 @@ from ansible_collections.talosops.talos.plugins.module_utils.api import _descrip
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError
 from tests.tools import make_descriptors
 
+from .conftest import recordings
+
 ETCD_IDS = {'EtcdMember.id', 'EtcdMemberAlarm.member_id', 'EtcdMemberStatus.leader', 'EtcdMemberStatus.member_id', 'EtcdRemoveMemberByIDRequest.member_id'}
 UNKNOWN_METHODS = {'err-unknown-method', 'err-unknown-service'}
-
-
-def recordings():
-    with lzma.open(Path(__file__).parent / 'data' / 'wire.jsonl.xz', 'rt') as lines:
-        return [json.loads(line) for line in lines]
 
 
 CASES = [pytest.param(row, id=row['case']) for row in recordings() if row['case'] not in UNKNOWN_METHODS]
@@ -145,8 +140,10 @@ def test_unknown_fields_and_enum_values_of_a_later_version():
     assert wire.decode('machine.EtcdMemberAlarm', b'\x10\x09')['alarm'] == 9
 
 
-@pytest.mark.parametrize('text', ['0001-01-01T00:00:00Z', '1969-12-31T23:59:59.500Z', '2026-11-22T09:43:06.496756391Z', '2026-11-22T09:43:06Z', '2026-11-22T09:43:06.496Z',
-                                  '2026-11-22T09:43:06.000001Z'])
+@pytest.mark.parametrize('text', [
+    '0001-01-01T00:00:00Z', '1969-12-31T23:59:59.500Z', '2026-11-22T09:43:06.496756391Z', '2026-11-22T09:43:06Z',
+    '2026-11-22T09:43:06.496Z', '2026-11-22T09:43:06.000001Z',
+])
 def test_times(text):
     data = wire.encode('machine.ServiceEvent', {'ts': text})
     assert wire.decode('machine.ServiceEvent', data)['ts'] == text
