@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 from tests.bed import pki
 from tests.bed.grpc_server import INTERNAL, INVALID_ARGUMENT, OK, PERMISSION_DENIED, UNAVAILABLE, UNIMPLEMENTED, Status
 from tests.simulator import cosi, machine, rbac
+from tests.simulator.faults import ANYWHERE, StreamReset
 from tests.simulator.protobuf import append_message, raw_fields
 from tests.simulator.schema import MESSAGES
 
@@ -46,7 +47,10 @@ class Apid:
         if many:
             await self._many(call, request, roles, many)
         elif not one:
-            await serve(self.node, call.method, request, roles, call.send)
+            try:
+                await serve(self.node, call.method, request, roles, call.send)
+            except StreamReset:
+                await call.reset()
         elif len(one) > 1:
             raise Status(INVALID_ARGUMENT, 'node metadata must be single-valued')
         else:
@@ -70,9 +74,9 @@ class Apid:
         if found is None:
             await self._no_route(target)
         address = target if _is_address(target) else found.address
-        if not found.reachable:
+        if not found.reachable or found.faults.closed == ANYWHERE:
             raise _unavailable(f'transport: Error while dialing: dial tcp {_bracketed(address)}:50000: connect: connection refused')
-        if found.frozen:
+        if found.frozen or found.faults.black_hole == ANYWHERE:
             await asyncio.get_running_loop().create_future()
         self._verify(found, target)
         return found
@@ -95,6 +99,9 @@ class Apid:
         elif _is_address(target) and target not in found.san_ips:
             text = (f'certificate is valid for {", ".join(found.san_ips)}, not {target}' if found.san_ips else
                     f"cannot validate certificate for {target} because it doesn't contain any IP SANs")
+        elif found.faults.wrong_ca:
+            text = ('certificate signed by unknown authority (possibly because of "x509: Ed25519 verification failure" while trying to verify '
+                    'candidate authority certificate "talos")')
         if text:
             raise _unavailable(f'transport: authentication handshake failed: tls: failed to verify certificate: x509: {text}')
 
@@ -136,8 +143,9 @@ class Apid:
 async def serve(node, path, request, roles, send):
     """One call on the machine that was meant. Raises Status."""
     code = 'OK'
+    await node.faults.before(path, request)
     try:
-        await _serve(node, path, request, roles, send)
+        await _serve(node, path, request, roles, node.faults.sender(path, request, send))
     except Status as status:
         code = _CODES.get(status.code, str(status.code)) if status.code != OK else 'OK'
         raise

@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.bed import pki
 from tests.bed.background import Background
 from tests.bed.connect_proxy import ConnectProxy
-from tests.bed.faulty import Silent
+from tests.bed.faulty import Deaf, Silent
 from tests.bed.grpc_server import GrpcServer
 from tests.bed.https_server import HttpsServer
 from tests.simulator import scenario as scenarios
@@ -174,11 +174,16 @@ class Cluster:
     def _serve_all(self):
         for node in self.nodes.values():
             handler = Apid(node)
-            if not node.reachable:
+            if not node.reachable or node.faults.closed:
+                continue
+            if node.faults.black_hole:
+                for address in [node.address] + ([self.model.vip] if node.holds_vip else []):
+                    self._listen(node, Deaf(), address, API_PORT)
                 continue
             not_before, not_after = node.certificate_dates
-            identity = self._authority.server(node.hostname, [node.hostname], node.san_ips, not_before=not_before, not_after=not_after)
-            tls = pki.server_context(identity, self._authority)
+            authority = pki.Authority('talos') if node.faults.wrong_ca else self._authority
+            identity = authority.server(node.hostname, [node.hostname], node.san_ips, not_before=not_before, not_after=not_after)
+            tls = pki.server_context(identity, authority)
             self._listen(node, GrpcServer(handler, tls), node.address, API_PORT)
             if node.holds_vip:
                 self._listen(node, GrpcServer(handler, tls), self.model.vip, API_PORT)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from tests.simulator import values, vocabulary
+from tests.simulator.faults import Faults
 
 _BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 _ETCD_VERSIONS = {9: '3.5.21', 10: '3.5.21', 11: '3.6.5', 12: '3.6.7', 13: '3.6.12', 14: '3.7.0'}
@@ -51,7 +52,8 @@ class Node:
             self.services = {name: state for name, state in self.services.items() if name not in _NOT_IN_CONTAINERS}
         self.identity = identity(model.seed, name, [address])
         self.uuid = str(uuid.UUID(bytes=hashlib.sha256(f'uuid/{self.identity}'.encode()).digest()[:16], version=4))
-        self.tls_fails = self.given.get('api') == vocabulary.TLS_FAILS
+        self.faults = Faults(model.state['faults'], name)
+        self.tls_fails = self.given.get('api') == vocabulary.TLS_FAILS or self.faults.expired
 
     def __repr__(self):
         return f'Node({self.name})'
@@ -150,7 +152,10 @@ class Node:
     @property
     def san_ips(self):
         """talos-api 4: the addresses without Kubernetes's, 127.0.0.1 from 1.13 on."""
-        return [prefix.split('/')[0] for prefix in self.routed_no_k8s] + (['127.0.0.1'] if self.minor >= 13 else [])
+        addresses = [prefix.split('/')[0] for prefix in self.routed_no_k8s]
+        if self.faults.sans_without_address:
+            addresses.remove(self.address)
+        return addresses + (['127.0.0.1'] if self.minor >= 13 else [])
 
     @property
     def certificate_dates(self):

@@ -81,3 +81,8 @@ def service_known(service, minor):
 def roles_for(service, method):
     """The roles that may call a method; None when there is no such method. Methods that the table lacks are admin's."""
     return _SERVICES[service][1].get(method)
+
+
+def is_method(name):
+    """Whether any service has a method of this name."""
+    return any(name in methods for _minor, methods in _SERVICES.values())

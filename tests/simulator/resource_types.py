@@ -117,3 +117,8 @@ def is_lower_case(resource_type):
 def is_sensitive(resource_type, minor):
     """Whether only os:admin may read it on 1.C(minor)."""
     return resource_type in _SENSITIVE_TYPES and minor >= _SENSITIVE_SINCE.get(resource_type, 0)
+
+
+def is_short_name(name):
+    """Whether this is the first part of a type's name, such as Members."""
+    return any(full.partition('.')[0] == name for full in _TYPES)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.simulator import values, vocabulary
+from tests.simulator import faults, values, vocabulary
 
 DEFAULTS = """
 versions: {talos: v1.14.3, kubernetes: v1.36.4}
@@ -30,6 +30,7 @@ discovery: {}
 nodes: {}
 k8s: {api: up}
 diagnostics: []
+faults: {}
 client: {role: "os:admin", cert_expires_days: 300, context_matches_cluster: true}
 backup: {last_etcd_snapshot: "-6h", verified: true}
 lines: []
@@ -162,9 +163,20 @@ def _check_names(state, lines, source):
     named += [(('state', 'etcd', key), name) for key in ('data_dir_empty', 'local_db_present', 'same_list_on') for name in etcd.get(key) or ()]
     named += [(('state', 'lines', number, 'node'), line['node']) for number, line in enumerate(state['lines'])
               if vocabulary.SOURCES.get(line['src'])]
+    named += [(('state', 'faults', fault), name) for fault, told in state['faults'].items() for name in told]
+    for path, call in _named_calls(state['faults']):
+        if not faults.is_call(call):
+            raise ScenarioError(f'{_where(path, lines, source)}: {_dotted(path)} names {call}, which is no method and no resource type.')
     for path, name in named:
         if name not in machines:
             raise ScenarioError(f'{_where(path, lines, source)}: {_dotted(path)} names {name}, which is no machine of the topology.')
+
+
+def _named_calls(told):
+    for fault in ('hanging_calls', 'big_message', 'reset_mid_stream'):
+        listed = told.get(fault)
+        for name, calls in (listed.items() if isinstance(listed, dict) else ()):
+            yield from ((('state', 'faults', fault, name), call) for call in calls)
 
 
 def _where(path, lines, source):

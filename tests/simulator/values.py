@@ -98,5 +98,8 @@ _FORMS = {
     vocabulary.API_SERVERS: (lambda value: value in ('up', 'down', 'never up'), 'up, down, never up, or a mapping'),
     vocabulary.API_SERVER: (lambda value: value in ('up', 'refused'), 'up or refused'),
     vocabulary.STAGE: (lambda value: value in ENUMS['stage'], 'a stage of a machine'),
+    vocabulary.WHERE: (
+        lambda value: isinstance(value, list) or isinstance(value, dict) and all(where in ('client', 'anywhere') for where in value.values()),
+        'a list of names, or a mapping of names to client or anywhere'),
     vocabulary.URL: (lambda value: bool(re.fullmatch(r'https://\S+:\d+', value)), 'a URL such as https://10.5.0.10:6443'),
 }

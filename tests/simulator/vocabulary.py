@@ -29,6 +29,7 @@ TLS_FAULT = 'tls fault'
 READY = 'ready'
 API_SERVERS = 'api servers'
 API_SERVER = 'api server'
+WHERE = 'where'
 
 TLS_FAILS = 'TLS fails both ways'
 
@@ -133,6 +134,21 @@ STATE = {
 }
 
 EXPECTED = {'class': ANY, 'findings': ANY, 'not_evaluated': ANY, 'must_not': ANY, 'remediation': {'right': ANY, 'dangerous': ANY}}
+
+# Ours, beside the vocabulary of the page: what the machines do on the wire (faults.md).
+FAULTS = {
+    'closed_port': WHERE,
+    'black_hole': WHERE,
+    'reset_mid_stream': {'': NAMES, '*': NAMES},
+    'slow': {'*': DURATION},
+    'big_message': {'*': NAMES},
+    'split_characters': NAMES,
+    'wrong_ca': NAMES,
+    'expired_certificate': NAMES,
+    'sans_without_address': NAMES,
+    'hanging_calls': {'*': NAMES},
+}
+STATE['faults'] = FAULTS
 
 DOCUMENT = {'state': STATE, 'expected': EXPECTED}
 

@@ -53,7 +53,7 @@ class Caller:
             raise
 
     def __call__(self, method, request=b'', metadata=(), until=None):
-        """C(until): seconds after which the call is given up, with code None."""
+        """C(until): seconds after which the call is given up; the code is None then, and when the stream was reset."""
         stream = self._h2.get_next_available_stream_id()
         headers = [(':method', 'POST'), (':scheme', 'https'), (':path', method), (':authority', 'simulated:50000'),
                    ('content-type', 'application/grpc'), ('te', 'trailers'), *metadata]
@@ -78,7 +78,7 @@ class Caller:
                 elif isinstance(event, h2.events.DataReceived) and event.stream_id == stream:
                     body += event.data
                     self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-                elif isinstance(event, h2.events.StreamEnded) and event.stream_id == stream:
+                elif isinstance(event, (h2.events.StreamEnded, h2.events.StreamReset)) and event.stream_id == stream:
                     ended = True
             self._send()
             if not data:
