@@ -73,8 +73,10 @@ class KubernetesApi:
         """All Nodes as the API has them, read page by page; C(seconds()) gives those of the next call."""
         found, token = [], None
         while True:
-            page = _parsed(self.source.server, self._answer(self.source.server, lambda: self._core.list_node(
-                limit=PAGE, _preload_content=False, _request_timeout=seconds(), **({'_continue': token} if token else {})).data))
+            limit = seconds()
+            # a pair: old releases of the client take a single float for no limit at all
+            more = {'limit': PAGE, '_preload_content': False, '_request_timeout': (limit, limit), **({'_continue': token} if token else {})}
+            page = _parsed(self.source.server, self._answer(self.source.server, lambda more=more: self._core.list_node(**more).data))
             found += page.get('items') or []
             token = (page.get('metadata') or {}).get('continue')
             if not token:
@@ -130,9 +132,10 @@ def _credentials(source):
 def _ssl_context(source, cert, key, tmp_dir):
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
+    made.check_hostname = False  # urllib3 compares the name itself: release 1.26 tells the context none when it is an address
     try:
         if not source.verify:
-            made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
+            made.verify_mode = ssl.CERT_NONE
         elif source.ca:
             made.load_verify_locations(cadata=source.ca.decode('ascii', 'replace'))
         else:

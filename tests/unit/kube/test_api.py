@@ -97,7 +97,7 @@ def test_through_a_proxy(background):
 
 def test_the_name_in_the_kubeconfig_is_the_one_that_is_checked(background):
     server = served(background, ips=('10.9.9.9',))
-    with pytest.raises(errors.TransportError, match="not accepted: IP address mismatch, certificate is not valid for '127.0.0.1'.$"):
+    with pytest.raises(errors.TransportError, match="not accepted: hostname '127.0.0.1' doesn't match '10.9.9.9'.$"):
         KubernetesApi(source(server)).version(5)
     assert KubernetesApi(source(server, tls_server_name='10.9.9.9')).version(5)
     assert KubernetesApi(source(server, verify=False, ca=None)).version(5)
