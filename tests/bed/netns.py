@@ -93,11 +93,10 @@ def _configure():
         fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack('16sH14x', b'lo', _IFF_UP))
         fcntl.ioctl(control, _SIOCSIFADDR, _address_request(b'lo:1', ADDRESS))
         fcntl.ioctl(control, _SIOCSIFNETMASK, _address_request(b'lo:1', NETMASK))
-        index = struct.unpack('16si', fcntl.ioctl(control, _SIOCGIFINDEX, struct.pack('16si', b'lo', 0)))[1]
     try:
         with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as control:
             for address in IPV6:
-                fcntl.ioctl(control, _SIOCSIFADDR, struct.pack('16sIi', socket.inet_pton(socket.AF_INET6, address), 128, index))
+                _add_ipv6(control, address)
         _wait_until_usable(IPV6)
     except OSError:
         pass  # a kernel without IPv6
@@ -105,6 +104,28 @@ def _configure():
         Path('/proc/sys/net/ipv4/ip_unprivileged_port_start').write_text('0')
     except OSError:
         pass  # /proc/sys is read-only in many containers; only ports below 1024 are then out of reach
+
+
+def add(addresses):
+    """Make further addresses local, in the namespace that this process has entered. Raises OSError."""
+    version6 = [address for address in addresses if ':' in address and address not in IPV6]
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as control:
+        for address in version6:
+            _add_ipv6(control, address)
+    _wait_until_usable(version6)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        for number, address in enumerate((one for one in addresses if ':' not in one), 2):
+            name = f'lo:{number}'.encode()
+            fcntl.ioctl(control, _SIOCSIFADDR, _address_request(name, address))
+            fcntl.ioctl(control, _SIOCSIFNETMASK, _address_request(name, '255.255.255.255'))
+
+
+def _add_ipv6(control, address):
+    index = struct.unpack('16si', fcntl.ioctl(control, _SIOCGIFINDEX, struct.pack('16si', b'lo', 0)))[1]
+    try:
+        fcntl.ioctl(control, _SIOCSIFADDR, struct.pack('16sIi', socket.inet_pton(socket.AF_INET6, address), 128, index))
+    except FileExistsError:
+        pass
 
 
 def _wait_until_usable(addresses):

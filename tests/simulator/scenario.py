@@ -38,7 +38,9 @@ lines: []
 
 # Names of machines: given as a whole or not at all.
 _WHOLE = (('topology', 'cp'), ('topology', 'workers'))
-_TEN = re.compile(r'(?<![\d.])10\.(\d{1,3})(?=\.\d{1,3}\.\d{1,3}(?![\d.]))')
+_QUAD = r'(?<![\d.]){}\.(\d{{1,3}})(?=\.\d{{1,3}}\.\d{{1,3}}(?!\.?\d))'
+_TEN = re.compile(_QUAD.format(10))
+_LOOPBACK = re.compile(_QUAD.format(127))
 
 
 class ScenarioError(Exception):
@@ -223,13 +225,32 @@ def mapped(value, shift=0, networks=()):
 
     def replace(match):
         second = int(match[1])
-        kept = any(first <= second <= last for first, last in networks)
-        return f'127.{second if kept else second + shift}'
+        return f'127.{second if _within(second, networks) else second + shift}'
 
+    return _changed(value, lambda text: _TEN.sub(replace, text))
+
+
+def unmapped(value, shift=0, networks=()):
+    """What C(mapped) did, undone. 127.0. is the loopback itself: no cluster is mapped there."""
+
+    def replace(match):
+        second = int(match[1])
+        if second == 0 or second < shift and not _within(second, networks):
+            return match[0]
+        return f'10.{second if _within(second, networks) else second - shift}'
+
+    return _changed(value, lambda text: _LOOPBACK.sub(replace, text))
+
+
+def _within(second, networks):
+    return any(first <= second <= last for first, last in networks)
+
+
+def _changed(value, change):
     if isinstance(value, str):
-        return _TEN.sub(replace, value)
+        return change(value)
     if isinstance(value, dict):
-        return {mapped(key, shift, networks): mapped(item, shift, networks) for key, item in value.items()}
+        return {_changed(key, change): _changed(item, change) for key, item in value.items()}
     if isinstance(value, list):
-        return [mapped(item, shift, networks) for item in value]
+        return [_changed(item, change) for item in value]
     return value
