@@ -18,6 +18,7 @@ from tests.bed.connect_proxy import ConnectProxy
 from tests.bed.faulty import Deaf, Silent
 from tests.bed.grpc_server import GrpcServer
 from tests.bed.https_server import HttpsServer
+from tests.simulator import addresses as places
 from tests.simulator import scenario as scenarios
 from tests.simulator.apid import Apid
 from tests.simulator.balancer import Balancer
@@ -126,7 +127,11 @@ class Cluster:
         self._kubernetes_authority = pki.Authority('kubernetes', key='ecdsa')
         self._background = self._exit.enter_context(Background())
         if self._addresses == LOOPBACK:
+            places.refuse_on_loopback(self.scenario.state)
             self._take_addresses()
+        elif self._addresses == NAMESPACE:
+            places.claim(self.scenario.state)
+            self._model(shift=0, loopback=False)
         else:
             self._model(shift=0, loopback=False)
         if self._addresses == PORT:
@@ -144,6 +149,8 @@ class Cluster:
         """Find a second number that no other cluster on this machine has, and hold it with a bound socket."""
         for shift in (self._shift,) if self._shift is not None else _SHIFTS:
             self._model(shift, loopback=True)
+            if any(address.startswith('127.0.') for address in self._own_addresses()):
+                continue  # 127.0.0.1 is everybody's
             locks = []
             try:
                 for second in sorted({address.split('.')[1] for address in self._own_addresses() if address.startswith('127.')}):

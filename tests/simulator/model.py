@@ -26,7 +26,8 @@ class Model:
     def __init__(self, scenario, name=None, platform='metal', loopback=True, shift=0, wall=None):
         state = scenario.state
         self.clock = values.Clock(state.get('now'), wall)
-        self.state = scenarios.mapped(state, shift, _second_numbers(state)) if loopback else state
+        self._mapping = (shift, _second_numbers(state)) if loopback else None
+        self.state = scenarios.mapped(state, *self._mapping) if loopback else state
         self.expected = scenario.expected
         self.name = name or scenario.name
         self.platform = platform
@@ -39,6 +40,10 @@ class Model:
         for number, (node, address, control_plane) in enumerate(machines):
             self.nodes[node] = Node(self, node, str(address), control_plane, number)
         self.etcd = Etcd(self)
+
+    def original(self, value):
+        """A text, or lists and mappings of them, with the addresses that the scenario itself has."""
+        return scenarios.unmapped(value, *self._mapping) if self._mapping else value
 
     @property
     def cluster_id(self):
