@@ -73,7 +73,7 @@ requirements:
   - protobuf >= 4.21
   - PyYAML
   - cryptography
-  - kubernetes (where the Kubernetes API is read)
+  - kubernetes >= 24.2 (where the Kubernetes API is read)
 notes:
   - With a local connection the task runs within Ansible itself and ships nothing. C(become) has no effect then.
   - To reach a cluster through another host, use C(delegate_to) and that host's connection, see the role P(talosops.talos.gather#role).

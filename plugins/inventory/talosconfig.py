@@ -27,7 +27,7 @@ options:
   talosconfigs:
     description:
       - Paths of talosconfig files; a relative one starts at the directory of the inventory file. Encrypted files are read too.
-      - When not set, the file is found as by the modules of this collection (E(TALOSCONFIG), E(TALOS_HOME), C(~/.talos/config)), and C(talos_config) is not set.
+      - When not set, the file is found as by the modules of this collection (E(TALOSCONFIG), E(TALOS_HOME), C(~/.talos/config)).
     type: list
     elements: path
   contexts:

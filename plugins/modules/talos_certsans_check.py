@@ -13,7 +13,8 @@ version_added: 0.1.0
 short_description: Compare the names in the certificates of the Talos API with those that are dialled
 description:
   - Looks at the certificate that every control plane node serves on port 50000, and says which names are missing in it.
-  - Shows the sections Wrong Endpoints and TCP Loadbalancer of the troubleshooting guide.
+  - Shows the sections Conflict on Kubernetes and Host Subnets (which leaves certificates without addresses)
+    and TCP Loadbalancer of the troubleshooting guide.
   - A name is wanted where clients dial it. An endpoint that is a machine's own is wanted there,
     any other endpoint and O(names) on every control plane node.
 extends_documentation_fragment:
@@ -27,7 +28,7 @@ options:
   names:
     description:
       - Names or addresses that every control plane node's certificate must carry, for example of a load balancer that is to come.
-      - RV(verdict) is at least V(error) when one of them is missing.
+      - RV(verdict) is at least V(error) when one of them is missing, and at least V(unknown) when a certificate could not be seen.
     type: list
     elements: str
 seealso:

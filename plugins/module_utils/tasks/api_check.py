@@ -34,5 +34,5 @@ def of(snapshot, params):
             'error_kind': (endpoint.error or {}).get('kind'),
         } for endpoint in snapshot.endpoints],
         'not_answering': {names[machine.key]: machine.unreachable['text'] if machine.unreachable else 'no answer'
-                        for machine in snapshot.machines if not machine.answered},
+                          for machine in snapshot.machines if not machine.answered},
     }

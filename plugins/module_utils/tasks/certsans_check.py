@@ -9,14 +9,13 @@ import ipaddress
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.tasks import facts, section
 
-SECTIONS = ('talos_api.client_configuration', 'talos_api.wrong_endpoints', 'talos_api.tcp_loadbalancer')
+SECTIONS = ('talos_api.subnet_conflict', 'talos_api.tcp_loadbalancer')
 
 
 def run(params, check_mode, say):
-    """Facts and findings about certificates and endpoints; see the module's RETURN. Raises TalosError."""
+    """Facts and findings about the names in certificates; see the module's RETURN. Raises TalosError."""
     result = section.run(params, say, SECTIONS, of)
-    if params.get('names'):
-        result['verdict'] = v.worst((result['verdict'], _verdict(result)))
+    result['verdict'] = v.worst((result['verdict'], _verdict(result, params.get('names'))))
     return result
 
 
@@ -68,7 +67,8 @@ def _matches(pattern, name):
     return pattern == name
 
 
-def _verdict(result):
+def _verdict(result, names):
+    """What the facts alone say: no certificate, or names to look for and one certificate unseen, is not ok."""
     if result['missing']:
         return v.ERROR
-    return v.UNKNOWN if result['unread'] or not result['nodes'] else v.OK
+    return v.UNKNOWN if not result['nodes'] or (names and result['unread']) else v.OK

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 
+from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.report import console, files
 from ansible_collections.talosops.talos.plugins.module_utils.tasks import access, judged
@@ -17,6 +18,8 @@ _CLASSES = (v.HEALTHY, 'warnings', v.NOT_JUDGED, 'errors', 'critical')
 def run(params, check_mode, say):
     """The text of all reports and the decision of C(fail_on); see the module's RETURN. Raises TalosError."""
     reports = load(params)
+    if not reports:
+        raise InputError('The option reports names none.')
     clusters = [_cluster(path, report, params) for path, report in reports]
     failing = [cluster for cluster in clusters if cluster['fails']]
     text = text_of(reports)

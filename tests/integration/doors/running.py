@@ -23,7 +23,7 @@ PROXIES = ('HTTPS_PROXY', 'HTTP_PROXY', 'ALL_PROXY', 'NO_PROXY')
 
 @dataclass
 class Run:
-    """A finished run; C(text) is stdout and stderr, each line with its breaks folded by the terminal undone."""
+    """A finished run; C(text) is stdout and stderr, as they came."""
 
     code: int
     text: str
@@ -43,10 +43,12 @@ class Run:
     def recap(self):
         """Host to {ok: …, failed: …} as in PLAY RECAP."""
         last = self.text.rpartition('PLAY RECAP')[2]
-        return {host: {key: int(value) for key, value in re.findall(r'(\w+)=(\d+)', rest)} for host, rest in re.findall(r'^(\S+) +: (.*)$', last, re.MULTILINE)}
+        lines = re.findall(r'^(\S+) +: (.*)$', last, re.MULTILINE)
+        return {host: {key: int(value) for key, value in re.findall(r'(\w+)=(\d+)', rest)} for host, rest in lines}
 
     def says(self, text):
-        return text in re.sub(r'\s+', ' ', self.text)
+        """Whether it says this, however it was wrapped or quoted on the way."""
+        return text in re.sub(r'\s+', ' ', self.text.replace('\\"', '"'))
 
 
 class Ansible:
@@ -75,8 +77,8 @@ class Ansible:
         steps = []
         for name, task in tasks:
             steps += [{'name': name, **task, 'register': 'result', 'ignore_errors': True},
-                      {'name': 'Keep it', 'delegate_to': 'localhost', 'connection': 'local', 'check_mode': False, 'vars': {'ansible_python_interpreter': sys.executable},
-                       'ansible.builtin.copy': {'dest': str(out / f'{name}.json'), 'content': '{{ result | to_json }}'}}]
+                      {'name': 'Keep it', 'ansible.builtin.copy': {'dest': str(out / f'{name}.json'), 'content': '{{ result | to_json }}'},
+                       'delegate_to': 'localhost', 'connection': 'local', 'vars': {'ansible_python_interpreter': sys.executable}}]
         return self.play([{'name': 'Test', 'hosts': hosts, 'gather_facts': False, 'tasks': steps}], inventory, arguments, **environment)
 
     def play(self, plays, inventory=None, arguments=(), **environment):

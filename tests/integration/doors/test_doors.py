@@ -38,7 +38,8 @@ def through(replayed, tmp_path_factory):
             here = {'ansible_connection': 'local', 'ansible_python_interpreter': sys.executable, 'ansible_async_dir': str(directory / 'async')}
             variables = elsewhere(directory) if door == 'shipped' else here
             keywords = {'async': 200, 'poll': 1} if door == 'async' else {}
-            tasks = [(name, {f'talosops.talos.{name}': {'names': ['lb.example.net']} if name == 'talos_certsans_check' else {}, **keywords}) for name in CONNECTING]
+            options = {'talos_certsans_check': {'names': ['lb.example.net']}}
+            tasks = [(name, {f'talosops.talos.{name}': options.get(name, {}), **keywords}) for name in CONNECTING]
             newest = "{{ [lookup('pipe', 'ls -d talos-report/*/latest')] }}"
             tasks.append(('talos_report', {'talosops.talos.talos_report': {'reports': newest}, **keywords}))
             done[door] = ansible.tasks(*tasks, hosts='one-cp-down', inventory={'all': {'hosts': {'one-cp-down': variables}}}), directory

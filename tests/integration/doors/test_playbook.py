@@ -44,7 +44,8 @@ def test_without_an_inventory_the_current_context_is_judged(ansible):
 def test_sections_stand_in_the_order_of_the_guide_and_roots_lead(ansible):
     run = ansible('one-cp-down').playbook()
     assert run.code == 0, 'errors do not fail a run whose talos_fail_on is critical'
-    places = [run.text.index(title) for title in ('Talos API: firewall', 'Talos API: wrong endpoints', 'Discovery: missing', 'etcd: quorum', 'etcd: members', 'begin with:')]
+    titles = ('Talos API: firewall', 'Talos API: wrong endpoints', 'Discovery: missing', 'etcd: quorum', 'etcd: members', 'begin with:')
+    places = [run.text.index(title) for title in titles]
     assert places == sorted(places)
     assert run.text.index('[talos_api.machine_unreachable]') < run.text.index('because of talos_api.machine_unreachable (cp3)')
 
@@ -152,7 +153,8 @@ def test_a_play_that_leads_a_bastion_nowhere_is_told(ansible, tmp_path):
     assert run.code == 0 and run.says('delegate_to jump had no effect, the task ran on the control node')
 
 
-@pytest.mark.parametrize('fail_on, set_name, code', [('critical', 'nospace-alarm', 2), ('never', 'nospace-alarm', 0), ('error', 'worker-down', 2), ('warning', 'healthy', 0)])
+@pytest.mark.parametrize('fail_on, set_name, code', [
+    ('critical', 'nospace-alarm', 2), ('never', 'nospace-alarm', 0), ('error', 'worker-down', 2), ('warning', 'healthy', 0)])
 def test_talos_fail_on_decides_at_the_very_end(ansible, fail_on, set_name, code):
     run = ansible(set_name).playbook('-e', f'talos_fail_on={fail_on}')
     assert run.code == code, run.text

@@ -57,7 +57,10 @@ def test_a_report_is_written_whole_and_for_the_user_alone(tmp_path):
 
 
 def test_nothing_is_left_of_a_report_that_could_not_be_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, 'replace', lambda *_args: (_ for _ in ()).throw(OSError(28, 'No space left on device')))
+    def full(_source, _target):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(os, 'replace', full)
     with pytest.raises(InputError, match='No space left on device'):
         files.write_report(str(tmp_path), PROD)
     assert os.listdir(tmp_path) == []
@@ -81,7 +84,8 @@ def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path):
         files.use_directory(str(tmp_path / 'talos-report' / 'x'), 'prod_1')
 
 
-@pytest.mark.parametrize('content, said', [('{', 'not JSON'), ('[]', 'its schema is None'), ('{"schema": "x/2"}', "its schema is 'x/2'"), ('\udcff', 'not JSON')])
+@pytest.mark.parametrize('content, said', [
+    ('{', 'not JSON'), ('[]', 'its schema is None'), ('{"schema": "x/2"}', "its schema is 'x/2'"), ('\udcff', 'not JSON')])
 def test_what_is_no_report_is_refused(tmp_path, content, said):
     path = tmp_path / 'report.json'
     path.write_bytes(content.encode('utf-8', 'surrogateescape'))

@@ -1,0 +1,173 @@
+# Copyright (c) 2026, The talosops.talos maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The facts that modules return, on what a real cluster said."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+
+from ansible_collections.talosops.talos.plugins.module_utils.api.errors import UNREACHABLE
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import Datum, Endpoint
+from ansible_collections.talosops.talos.plugins.module_utils.tasks import api_check, certsans_check, etcd_health, facts, members
+from tests import recorded
+
+IDS = {'cp1': 'c3d3020cf75b8728', 'cp2': '7cbd04be7b64070a', 'cp3': 'd389152f7e017226'}
+
+
+def snapshot(name='healthy'):
+    return copy.deepcopy(recorded.snapshot(name))
+
+
+def machine(taken, name):
+    return next(m for m in taken.machines if m.name == name)
+
+
+# -- members ------------------------------------------------------------------------------------------------------
+
+
+def test_members_of_every_node():
+    said = members.of(snapshot(), {})
+    assert said['members_per_node'] == {node: ['cp1', 'cp2', 'cp3', 'w1'] for node in ('cp1', 'cp2', 'cp3', 'w1')}
+    assert said['consistent'] is True and said['unread'] == {}
+    assert said['members'][3] == {
+        'name': 'w1', 'node_id': 'T6qaiWt2B4fp1pgQPwyamRfO86x50aBOKN32igGvbmJ', 'hostname': 'w1', 'addresses': ['10.5.0.5'], 'type': 'worker',
+        'operating_system': 'Talos (v1.13.9)', 'not_seen_by': []}
+
+
+def test_a_node_that_sees_fewer_is_named():
+    taken = snapshot()
+    machine(taken, 'cp2').data['Members'].value.pop()
+    said = members.of(taken, {})
+    assert said['members_per_node']['cp2'] == ['cp1', 'cp2', 'cp3'] and said['consistent'] is False
+    assert said['members'][3]['not_seen_by'] == ['cp2']
+
+
+def test_a_node_that_was_not_read_is_no_node_without_members():
+    said = members.of(snapshot('one-cp-down'), {})
+    assert 'cp3' not in said['members_per_node'] and 'connection refused' in said['unread']['cp3']
+    nobody = snapshot()
+    for each in nobody.machines:
+        each.data['Members'] = Datum(UNREACHABLE)
+    assert members.of(nobody, {})['consistent'] is None
+
+
+def test_two_machines_of_one_name_stay_two():
+    taken = snapshot()
+    machine(taken, 'cp2').name = 'cp1'
+    assert set(members.of(taken, {})['members_per_node']) == {'cp1 (10.5.0.2)', 'cp1 (10.5.0.3)', 'cp3', 'w1'}
+
+
+def test_large_clusters_give_only_what_differs():
+    taken = snapshot()
+    for number in range(members.LISTS_MOST):
+        other = copy.deepcopy(machine(taken, 'w1'))
+        other.key, other.name, other.address = f'k{number}', f'x{number}', f'10.6.0.{number}'
+        taken.machines.append(other)
+    machine(taken, 'x7').data['Members'].value.pop()
+    assert set(members.of(taken, {})['members_per_node']) == {'x7'}
+
+
+# -- etcd ---------------------------------------------------------------------------------------------------------
+
+
+def test_etcd_of_a_healthy_cluster():
+    said = etcd_health.of(snapshot(), {})
+    assert (said['voters'], said['healthy_voters'], said['quorum'], said['failure_tolerance']) == (3, 3, 2, 1)
+    assert said['leaders'] == [{'id': IDS['cp1'], 'name': 'cp1'}] and said['alarms'] == []
+    assert {node: entry['member_id'] for node, entry in said['nodes'].items()} == IDS
+    node = said['nodes']['cp1']
+    assert node['service'] == {'state': 'Running', 'healthy': True, 'message': 'Health check successful'}
+    assert node['status']['db_size'] == 2064384 and node['status']['version'] == '3.6.12' and node['status']['leader'] == IDS['cp1']
+    assert sorted(node['members']) == sorted(IDS.values()) and node['members_unread'] is None
+    assert 'w1' not in said['nodes']
+
+
+def test_etcd_with_a_member_down():
+    said = etcd_health.of(snapshot('one-cp-down'), {})
+    assert (said['voters'], said['healthy_voters'], said['failure_tolerance']) == (3, 2, 0)
+    assert said['nodes']['cp3']['status'] is None and said['nodes']['cp3']['status_unread']
+    assert 'connection refused' in said['unread']['cp3']
+
+
+def test_alarms_are_named_by_member():
+    said = etcd_health.of(snapshot('nospace-alarm'), {})
+    assert {(alarm['member'], alarm['alarm']) for alarm in said['alarms']} == {(name, 'NOSPACE') for name in IDS}
+
+
+def test_what_nobody_could_tell_about_etcd_is_null_and_not_zero():
+    taken = snapshot()
+    for each in taken.machines:
+        for kind in ('EtcdStatus', 'EtcdMemberList', 'EtcdAlarmList', 'EtcdMembers'):
+            each.data[kind] = Datum(UNREACHABLE, reason='gone')
+    said = etcd_health.of(taken, {})
+    assert (said['voters'], said['healthy_voters'], said['quorum'], said['failure_tolerance'], said['alarms']) == (None,) * 5
+    assert said['leaders'] == [] and said['nodes']['cp1']['status_unread'].endswith('(gone)')
+
+
+# -- certificates -------------------------------------------------------------------------------------------------
+
+
+def test_names_in_the_certificates():
+    said = certsans_check.of(snapshot(), {})
+    assert said['missing'] == {} and said['unread'] == {}
+    assert said['nodes']['cp2']['dns'] == ['cp2'] and '10.5.0.3' in said['nodes']['cp2']['ips']
+
+
+def test_names_that_the_user_asks_for_are_wanted_everywhere():
+    said = certsans_check.of(snapshot('nospace-alarm'), {'names': ['lb.example.net', '10.5.0.2']})
+    assert said['missing'] == {'lb.example.net': ['cp2', 'cp3'], '10.5.0.2': ['cp2', 'cp3']}
+
+
+def test_an_endpoint_of_nobody_is_wanted_on_every_control_plane_node():
+    taken = snapshot('nospace-alarm')
+    taken.endpoints = [Endpoint('lb.example.net', 'lb.example.net', 50000)]
+    assert certsans_check.of(taken, {})['missing'] == {'lb.example.net': ['cp2', 'cp3']}
+    taken.endpoints = [Endpoint('talos.example.net', 'talos.example.net', 50000, addresses=['10.5.0.4'])]
+    assert certsans_check.of(taken, {})['missing'] == {'talos.example.net': ['cp3']}
+
+
+def test_a_certificate_that_was_not_seen_is_not_a_good_one():
+    said = certsans_check.of(snapshot('one-cp-down'), {'names': ['cp1']})
+    assert 'cp3' not in said['nodes'] and 'cp3' in said['unread']
+
+
+@pytest.mark.parametrize('name, covered', [
+    ('cp1', True), ('CP1.', True), ('10.5.0.2', True), ('fd00::1', True), ('FD00:0::1', True), ('a.talos.example.net', True),
+    ('talos.example.net', False), ('a.b.talos.example.net', False), ('10.5.0.3', False), ('cp', False)])
+def test_when_a_certificate_covers_a_name(name, covered):
+    assert certsans_check.covers({'dns': ['cp1', '*.talos.example.net'], 'ips': ['10.5.0.2', 'fd00::1']}, name) is covered
+
+
+# -- the Talos API ------------------------------------------------------------------------------------------------
+
+
+def test_how_the_api_is_reached():
+    said = api_check.of(snapshot('one-cp-down'), {})
+    assert said['client']['roles'] == ['os:admin']
+    assert [(entry['endpoint'], entry['node'], entry['connected']) for entry in said['endpoints']] == [
+        ('10.5.0.2', 'cp1', True), ('10.5.0.3', 'cp2', True), ('10.5.0.4', 'cp3', False)]
+    assert said['endpoints'][2]['error_kind'] == 'refused'
+    assert list(said['not_answering']) == ['cp3']
+
+
+# -- how large a result may be --------------------------------------------------------------------------------------
+
+
+def test_a_result_is_cut_to_what_a_task_may_return():
+    finding = {'id': 'x', 'title': 't' * 200, 'evidence': [{'text': 'e' * 500}] * 5, 'more_evidence': 2}
+    small = facts.bounded({'findings': [finding]})
+    assert small['findings'][0]['evidence'] and small['findings_omitted'] == 0
+    medium = facts.bounded({'findings': [finding] * 60})
+    assert len(medium['findings']) == 60 and medium['findings'][0]['evidence'] == [] and medium['findings'][0]['more_evidence'] == 7
+    large = facts.bounded({'findings': [finding] * 5000})
+    assert len(json.dumps(large)) < 64 * 1024 and len(large['findings']) + large['findings_omitted'] == 5000 and len(large['findings']) > 100
+
+
+def test_a_list_of_machines_is_bounded():
+    taken = snapshot()
+    taken.machines *= 100
+    assert len(facts.machines(taken)) == facts.MACHINES_MOST
+    assert facts.machines(snapshot())[0] == {'name': 'cp1', 'address': '10.5.0.2', 'type': 'controlplane', 'answered': True}
