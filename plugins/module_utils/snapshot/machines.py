@@ -165,13 +165,16 @@ def identity(machine):
 def settle(machines, virtual):
     """Name, type, addresses and key of the machines that were read; returns {id(machine): its successor or None} of those that are none.
 
-    Two entries that answered with one identity are one machine under two addresses. What was not read leaves what
-    discovery said.
+    Two entries that answered with one identity are one machine under two addresses, unless the addresses that they hold
+    have nothing in common: then a disk was cloned, and the second keeps its address in its key. What was not read leaves
+    what discovery said.
     """
     gone, by_key = {}, {}
-    for machine in sorted(machines, key=lambda item: not item.answered):
+    for machine in sorted(machines, key=lambda item: (not item.answered, str(item.address))):
         if machine.answered:
             _settle(machine, virtual)
+            if machine.key in by_key and _is_clone(machine, by_key[machine.key], virtual):
+                machine.key = f'{machine.key}@{machine.address}'
         elif set(machine.addresses) <= virtual and machine.addresses and DISCOVERY not in machine.known_from:
             gone[id(machine)] = None
             continue
@@ -194,13 +197,28 @@ def _settle(machine, virtual):
     machine.name = nodename or (machine.resource('HostnameStatuses', 'hostname') or {}).get('hostname') or machine.name
     kind = machine_type(machine.resource('MachineTypes'))
     machine.type = machine.type if kind == UNKNOWN else kind
-    held = {str((item.get('spec') or {}).get('address')).split('/')[0] for item in machine.value('AddressStatuses') or []}
-    own = [str(prefix).split('/')[0] for prefix in (machine.resource('NodeAddresses', 'routed-no-k8s') or {}).get('addresses') or []]
-    known = list(dict.fromkeys(machine.addresses + own))
+    held = _held(machine)
+    known = list(dict.fromkeys(machine.addresses + _routed(machine)))
     real = [address for address in known if address not in virtual]
     machine.addresses = real + [address for address in known if address in virtual and address in held]
     if machine.address in virtual and real:
         machine.address = real[0]
+
+
+def _held(machine):
+    """The addresses that stand on its links, by its own word."""
+    return {str((item.get('spec') or {}).get('address')).split('/')[0] for item in machine.value('AddressStatuses') or []}
+
+
+def _routed(machine):
+    """Its own addresses, without those of pods and services and without loopback (talos-api 6.4)."""
+    return [str(prefix).split('/')[0] for prefix in (machine.resource('NodeAddresses', 'routed-no-k8s') or {}).get('addresses') or []]
+
+
+def _is_clone(machine, other, virtual):
+    """Whether two entries with one identity are two machines: neither holds an address of the other's."""
+    mine, its = (set(_routed(entry)) - virtual for entry in (machine, other))
+    return bool(mine) and bool(its) and not mine & its
 
 
 def add_affiliates(machines, virtual):

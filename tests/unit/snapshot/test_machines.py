@@ -137,6 +137,23 @@ def test_one_machine_under_two_addresses_becomes_one():
     assert first.known_from == ['discovery', 'options']
 
 
+def _twin(address):
+    return answered(address, address, Identities=resources(local={'nodeId': 'A'}), NodeAddresses=resources(
+        routed_no_k8s={'addresses': [f'{address}/24']}))
+
+
+def test_a_cloned_disk_stays_two_machines():
+    twins = [_twin('10.5.0.12'), _twin('10.5.0.11')]
+    assert union.settle(twins, set()) == {}
+    assert {machine.address: machine.key for machine in twins} == {'10.5.0.11': 'A', '10.5.0.12': 'A@10.5.0.12'}
+
+
+def test_two_addresses_of_one_link_are_no_clones():
+    first, second = _twin('10.5.0.11'), _twin('10.5.0.11')
+    second.address = '192.0.2.11'
+    assert union.settle([first, second], set()) == {id(second): first}
+
+
 def test_a_vip_is_an_address_of_its_holder_alone():
     holder = answered('A', '10.5.0.10', AddressStatuses=resources(a={'address': '10.5.0.10/32'}, b={'address': '10.5.0.11/24'}),
                       NodeAddresses=resources(routed_no_k8s={'addresses': ['10.5.0.11/24', '10.5.0.10/32']}),
