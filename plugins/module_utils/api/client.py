@@ -48,7 +48,6 @@ class Client:
         self._connections = {}
         self._retired = []
         self._failures = {}
-        self._workers = set()
         self._good = None
 
     def __enter__(self):
@@ -142,7 +141,6 @@ class Client:
                     raise
             except NoForwarding as error:
                 first = first or error
-                self._workers.add(endpoint)
             else:
                 if metadata and via is None:
                     self._good = endpoint
@@ -150,8 +148,8 @@ class Client:
         raise first
 
     def _in_order(self):
-        """The endpoint that served last comes first, then as they were given; what failed and workers come last."""
-        return sorted(self.endpoints, key=lambda endpoint: (endpoint in self._workers, endpoint in self._failures, endpoint != self._good))
+        """The endpoint that served last comes first, then as they were given; what failed comes last."""
+        return sorted(self.endpoints, key=lambda endpoint: (endpoint in self._failures, endpoint != self._good))
 
     def _connect_again(self, endpoint):
         failed = self._failures.get(endpoint)

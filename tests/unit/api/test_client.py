@@ -25,6 +25,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.api.errors import (
 )
 from tests.bed import grpc_server, pki
 from tests.bed.grpc_server import INTERNAL, NOT_FOUND, PERMISSION_DENIED, UNAVAILABLE, UNIMPLEMENTED, UNKNOWN, Status
+from tests.bed.tls import SecureProtocol, SecureServer
 
 from .conftest import VERSION, answers_version, nothing_left_behind, until
 
@@ -516,6 +517,36 @@ def test_a_directory_that_grpcio_would_misread_is_not_taken(bed, tmp_path, name)
 def test_a_directory_that_does_not_exist(bed, tmp_path):
     with bed.client(bed.serve(), tmp_dir=str(tmp_path / 'gone')) as client:
         assert tag(client.node('10.5.0.3')) == '10.5.0.3'
+
+
+def test_what_nobody_reads_is_not_fetched(bed, background):
+    """A tunnel holds back what its other end does not take, in both directions."""
+    class Flood(SecureProtocol):
+        written = 0
+
+        def opened(self):
+            self.write(b'\0\0\0\4\0\0\0\0\0')
+            asyncio.ensure_future(self.flood())
+
+        async def flood(self):
+            while not self.transport.is_closing() and self.written < 64 * 1024 * 1024:
+                await self.writable.wait()
+                self.write(b'x' * 65536)
+                type(self).written += 65536
+                await asyncio.sleep(0)
+
+    class FloodServer(SecureServer):
+        protocol = Flood
+
+    server = background.serve(FloodServer(tls=bed.tls()))
+    with bed.client(server) as client, socket.socket(socket.AF_UNIX) as reader:
+        reader.connect(client.connect(client.endpoints[0])._link.path)
+        assert reader.recv(9) == b'\0\0\0\4\0\0\0\0\0'
+        before = -1
+        while before != Flood.written:
+            before = Flood.written
+            time.sleep(0.5)
+        assert Flood.written < 32 * 1024 * 1024
 
 
 @pytest.mark.skipif(not hasattr(socket, 'SO_PEERCRED'), reason='this system does not tell who connects')
