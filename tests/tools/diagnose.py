@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -21,14 +22,19 @@ def replay(state):
     return ['tests.replay', state, *([] if netns.available() else ['--proxy'])]
 
 
-def simulator(*arguments):
-    """The simulator; behind a proxy where the loopback has one address only, as on macOS."""
+def has_loopback_aliases():
+    """Whether all of 127.0.0.0/8 is this machine, as on Linux."""
     with socket.socket() as probe:
         try:
             probe.bind(('127.5.0.11', 0))
         except OSError:
-            return ['tests.simulator', *arguments, '--port']
-    return ['tests.simulator', *arguments]
+            return False
+    return True
+
+
+def simulator(*arguments):
+    """The simulator; behind a proxy where the loopback has one address only, as on macOS."""
+    return ['tests.simulator', *arguments, *([] if has_loopback_aliases() else ['--port'])]
 
 
 def diagnose(bed, report_dir, *options, capture=False):
@@ -36,8 +42,13 @@ def diagnose(bed, report_dir, *options, capture=False):
 
     The reports land in C(report_dir), which must hold none of another run.
     """
-    run = subprocess.run([sys.executable, '-m', *bed, '--', PLAYBOOK, 'talosops.talos.diagnose', '-e', f'talos_report_dir={report_dir}', *options],
-                         cwd=ROOT, stdin=subprocess.DEVNULL, check=False, text=True,
+    return run_playbook([sys.executable, '-m', *bed, '--'], report_dir, *options, capture=capture)
+
+
+def run_playbook(before, report_dir, *options, capture=False, environment=None):
+    """The same with a command line C(before) the playbook's, which may be none, and variables of the environment on top."""
+    run = subprocess.run([*before, PLAYBOOK, 'talosops.talos.diagnose', '-e', f'talos_report_dir={report_dir}', *options],
+                         cwd=ROOT, stdin=subprocess.DEVNULL, check=False, text=True, env={**os.environ, **(environment or {})},
                          stdout=subprocess.PIPE if capture else None, stderr=subprocess.STDOUT if capture else None)
     written = sorted(Path(report_dir).glob('**/report.json'))
     return run.returncode, run.stdout, json.loads(written[0].read_text(encoding='utf-8')) if written else None

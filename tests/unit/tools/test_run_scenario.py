@@ -8,7 +8,7 @@ import copy
 
 import pytest
 
-from tests.tools.run_scenario import MET, NOT_MET, UNBUILT, compare
+from tests.tools.expectations import MET, NOT_MET, UNBUILT, compare, problem, sections_met
 
 from ansible_collections.talosops.talos.plugins.module_utils.judge.sections import KEYS
 
@@ -24,15 +24,15 @@ EXPECTED = {
 
 @pytest.fixture(name='report')
 def _report():
-    sections = {key: {'verdict': 'ok', 'reason': None} for key in KEYS}
+    sections = {key: {'verdict': 'ok', 'reason': None, 'nodes_missing': []} for key in KEYS}
     sections['etcd.other']['verdict'] = 'error'
     sections['discovery.missing']['verdict'] = 'warning'
-    sections['gathering_logs'] = {'verdict': 'unknown', 'reason': 'needs a role'}
+    sections['gathering_logs'].update(verdict='unknown', reason='needs a role')
     finding = {'id': 'etcd.member_stale/3', 'section': 'etcd.other', 'verdict': 'error', 'nodes': [], 'subject': '3', 'title': 'member cp-3 is stale',
                'root': True, 'because_of': []}
     consequence = {'id': 'discovery.x/cluster', 'section': 'discovery.missing', 'verdict': 'warning', 'nodes': ['cp-1'], 'subject': 'cluster',
                    'title': 'seen', 'root': False, 'because_of': ['etcd.member_stale/3']}
-    return {'class': 'errors', 'sections': sections, 'findings': [finding, consequence]}
+    return {'class': 'errors', 'complete': False, 'sections': sections, 'findings': [finding, consequence]}
 
 
 def unmet(report, expected=None):
@@ -49,6 +49,8 @@ def test_all_met(report):
     (lambda r: r['findings'][0].update(title='member cp-33 is stale'), 'etcd.other: error on cp-3'),
     (lambda r: r['findings'][0].update(root=False, because_of=['discovery.x/cluster']), 'etcd.other: error on cp-3, a root'),
     (lambda r: r['findings'][1].update(because_of=[]), 'discovery.missing: warning, because of etcd.other'),
+    (lambda r: r.update(complete=True), 'the report is incomplete'),
+    (lambda r: r['findings'][1].update(because_of=['gone']), 'discovery.missing: warning, because of etcd.other'),
     (lambda r: r['findings'].reverse(), 'causes stand before their consequences'),
     (lambda r: r['sections']['etcd.alarm'].update(verdict='warning'), 'etcd.alarm is ok, info or not applicable'),
     (lambda r: r['sections']['etcd.alarm'].update(verdict='unknown'), 'etcd.alarm is ok, info or not applicable'),
@@ -61,8 +63,50 @@ def test_each_deviation_is_named(report, change, what):
 
 
 def test_a_section_that_is_not_built_is_never_met(report):
-    report['sections']['x.time'] = {'verdict': 'unknown', 'reason': 'not built yet'}
+    report['sections']['x.time'].update(verdict='unknown', reason='not built yet')
     states = {item.what: item.state for item in compare(report, EXPECTED)}
     assert states['x.time is ok, info or not applicable'] == UNBUILT
     expected = {**EXPECTED, 'not_evaluated': {**EXPECTED['not_evaluated'], 'x.time': 'no such read'}}
     assert {item.what: item.state for item in compare(report, expected)}['x.time is not evaluated'] == UNBUILT
+
+
+def test_sections_are_counted_as_whole_ones(report):
+    assert sections_met(compare(report, EXPECTED)) == (33, 33)
+    report['sections']['x.time'].update(verdict='unknown', reason='not built yet')
+    report['findings'][0].update(root=False)
+    assert sections_met(compare(report, EXPECTED)) == (31, 33)
+
+
+def test_a_report_that_sees_everything_is_complete(report):
+    expected = {**EXPECTED, 'not_evaluated': {}}
+    report['sections']['gathering_logs'].update(verdict='ok', reason=None)
+    assert 'the report is complete, but for machines that it names' in unmet(report, expected)
+    report['sections']['etcd.other']['nodes_missing'] = ['cp-3']
+    assert unmet(report, expected) == []
+
+
+def test_a_node_of_a_root_must_be_a_root_itself(report):
+    other = {**report['findings'][0], 'id': 'etcd.x/cp-4', 'nodes': ['cp-4'], 'subject': 'cp-4', 'title': 'x', 'root': False, 'because_of': ['etcd.member_stale/3']}
+    report['findings'].append(other)
+    expected = copy.deepcopy(EXPECTED)
+    expected['findings'][0]['nodes'] = ['cp-3', 'cp-4']
+    assert unmet(report, expected) == ['etcd.other: error on cp-3, cp-4, a root']
+
+
+def test_a_consequence_of_a_consequence_is_one_of_the_cause(report):
+    between = {**report['findings'][1], 'id': 'etcd.y/cluster', 'section': 'etcd.other', 'because_of': ['etcd.member_stale/3']}
+    report['findings'].insert(1, between)
+    report['findings'][2]['because_of'] = ['etcd.y/cluster']
+    assert unmet(report) == []
+
+
+@pytest.mark.parametrize(('expected', 'text'), [
+    ({}, 'expected.class must be one of healthy, warnings, errors, critical, not_judged.'),
+    ({'class': 'healthy', 'findings': [{'section': 'etcd', 'severity': 'error'}]}, 'must name one of our sections'),
+    ({'class': 'healthy', 'findings': [{'section': 'etcd.other', 'severity': 'bad'}]}, 'must name one of our sections'),
+    ({'class': 'healthy', 'not_evaluated': {'etcd': 'x'}}, 'expected: etcd is no section.'),
+    ({'class': 'healthy', 'findings': [{'section': 'etcd.other', 'severity': 'error', 'because_of': 'x'}]}, 'expected: x is no section.'),
+])
+def test_expectations_that_mean_nothing_are_refused(expected, text):
+    assert text in problem(expected)
+    assert problem(EXPECTED) is None
