@@ -19,6 +19,7 @@ DISCOVERY, ETCD, KUBERNETES, TALOSCONFIG, OPTIONS = 'discovery', 'etcd', 'kubern
 CONTROL_PLANE_LABELS = ('node-role.kubernetes.io/control-plane', 'node-role.kubernetes.io/master')
 
 _TYPES = {'controlplane': CONTROL_PLANE, 'init': CONTROL_PLANE, 'worker': WORKER}
+LOCAL = ('127.0.0.1', '::1')  # what every certificate from Talos 1.13 on names; no other address of 127.0.0.0/8 is meant
 _BASE62 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
 
 
@@ -118,7 +119,7 @@ def place_endpoints(endpoints, machines, source):
 def _served_addresses(endpoint):
     """The addresses in the certificate, where a proxy keeps us from knowing which one was reached."""
     certificate = (endpoint.certificate or {}) if endpoint.connected else {}
-    return [address for address in certificate.get('ips') or [] if not ipaddress.ip_address(address).is_loopback][:1]
+    return [address for address in certificate.get('ips') or [] if address not in LOCAL][:1]
 
 
 def _owner(endpoint, machines):
