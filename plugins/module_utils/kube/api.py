@@ -1,8 +1,9 @@
 # Copyright (c) 2026, The talosops.talos maintainers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Kubernetes API through the kubernetes client, which is imported when the first call is made and not before.
+"""The Kubernetes API: the few reads of a diagnosis, through urllib3 with an ssl context of ours.
 
-Credentials stay in memory: the client is given an ssl context of ours in place of files.
+Credentials stay in memory; the kubernetes client writes them to files. It also takes longer to import than the whole
+gather lasts, so it is imported only where a kubeconfig names an exec plugin, whose protocol it knows.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 import ssl
+from urllib.parse import urlencode
 
 from ansible_collections.talosops.talos.plugins.module_utils.api import endpoint as endpoints
 from ansible_collections.talosops.talos.plugins.module_utils.api import proxy as proxies
@@ -27,13 +29,13 @@ except ImportError:
 
 PAGE = 500
 BODY_MOST = 256 * 1024
+PAGE_MOST = 64 * 1024 * 1024
 PORT = 6443
 
 
 def need_kubernetes():
     """Import the kubernetes client. Raises InputError when it is missing."""
     try:
-        import kubernetes.client
         import kubernetes.config.exec_provider
     except ImportError:
         raise InputError('The Python package kubernetes is missing on this host.', 'Install it: pip install kubernetes') from None
@@ -44,39 +46,27 @@ class KubernetesApi:
     """The API servers of one cluster. C(source) is a Source (kube/config.py); thread-safe, holds no files."""
 
     def __init__(self, source, proxy=None, tmp_dir=None):
-        client = need_kubernetes().client
+        if urllib3 is None:
+            raise InputError('The Python package urllib3 is missing on this host.', 'Install it: pip install urllib3')
         self.source = source
         token, cert, key = _credentials(source)
         self._pool = _pool(source, _ssl_context(source, cert, key, tmp_dir), proxy)
-        configuration = client.Configuration()
-        configuration.host = source.server
-        configuration.verify_ssl = False  # the pool below verifies; this keeps the client from reading a bundle of CAs
-        self._client = client.ApiClient(configuration)
-        self._client.rest_client.pool_manager = self._pool
         self._headers = {}
         if token:
             self._headers['Authorization'] = f'Bearer {token}'
         elif source.basic:
             self._headers.update(urllib3.make_headers(basic_auth=':'.join(source.basic)))
-        for name, value in self._headers.items():
-            self._client.set_default_header(name, value)
-        self._core = client.CoreV1Api(self._client)
 
     def version(self, seconds):
         """What /version says: {gitVersion, major, minor, …}."""
-        status, body = self._get(self.source.server, '/version', seconds)
-        if status != 200:
-            raise _status(self.source.server, status, body)
-        return _parsed(self.source.server, body)
+        return self._document('/version', seconds, BODY_MOST)
 
     def nodes(self, seconds):
         """All Nodes as the API has them, read page by page; C(seconds()) gives those of the next call."""
         found, token = [], None
         while True:
-            limit = seconds()
-            # a pair: old releases of the client take a single float for no limit at all
-            more = {'limit': PAGE, '_preload_content': False, '_request_timeout': (limit, limit), **({'_continue': token} if token else {})}
-            page = _parsed(self.source.server, self._answer(self.source.server, lambda more=more: self._core.list_node(**more).data))
+            asked = {'limit': PAGE, **({'continue': token} if token else {})}
+            page = self._document(f'/api/v1/nodes?{urlencode(asked)}', seconds(), PAGE_MOST)
             found += page.get('items') or []
             token = (page.get('metadata') or {}).get('continue')
             if not token:
@@ -90,29 +80,23 @@ class KubernetesApi:
     def close(self):
         self._pool.clear()
 
-    def _get(self, server, path, seconds):
-        """C((status, body bytes)) of a GET that the generated client has no method for, or only under another path."""
-        def call():
+    def _document(self, path, seconds, most):
+        status, body = self._get(self.source.server, path, seconds, most)
+        if status != 200:
+            raise _status(self.source.server, status, body)
+        return _parsed(self.source.server, body)
+
+    def _get(self, server, path, seconds, most=BODY_MOST):
+        """C((status, body bytes)); every way in which it fails is a TalosError."""
+        try:
             response = self._pool.request('GET', server + path, headers=self._headers, timeout=urllib3.Timeout(total=seconds), redirect=False,
                                           preload_content=False)
             try:
-                return response.status, response.read(BODY_MOST)
+                return response.status, response.read(most)
             finally:
                 response.release_conn()
-
-        return self._answer(server, call)
-
-    def _answer(self, server, call):
-        """What the call gives; every way in which it fails is a TalosError."""
-        try:
-            return call()
         except (HTTPError, OSError) as error:
             raise _failure(server, error) from None
-        except Exception as error:
-            status = getattr(error, 'status', None)
-            if status is None:
-                raise
-            raise _status(server, status, getattr(error, 'body', None)) from None
 
 
 def _credentials(source):

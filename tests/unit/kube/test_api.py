@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from ansible_collections.talosops.talos.plugins.module_utils.api import errors
+from ansible_collections.talosops.talos.plugins.module_utils.kube import api
 from ansible_collections.talosops.talos.plugins.module_utils.kube.api import KubernetesApi
 from ansible_collections.talosops.talos.plugins.module_utils.kube.config import Source
 from tests.bed import pki
@@ -142,7 +143,10 @@ def test_bad_certificates_are_one_sentence():
         KubernetesApi(Source('https://127.0.0.1:1', cert=b'no certificate', key=b'no key'))
 
 
-def test_without_the_package_it_is_one_sentence(monkeypatch):
+def test_without_the_packages_it_is_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, 'kubernetes', None)
     with pytest.raises(errors.InputError, match='The Python package kubernetes is missing'):
+        KubernetesApi(Source('https://127.0.0.1:1', exec_plugin={'command': 'true'}))
+    monkeypatch.setattr(api, 'urllib3', None)
+    with pytest.raises(errors.InputError, match='The Python package urllib3 is missing'):
         KubernetesApi(Source('https://127.0.0.1:1'))
