@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import time
-from collections import deque
 from datetime import datetime, timezone
 
 from tests.bed import pki
@@ -27,7 +26,6 @@ _CODES = {
 }
 _NO_ROUTE_AFTER = 3.0
 _BACK_OFF = 15.0
-_CALLS_KEPT = 2000
 
 
 class Apid:
@@ -36,7 +34,6 @@ class Apid:
     def __init__(self, node):
         self.node = node
         self._failed_dials = {}
-        node.calls = deque(maxlen=_CALLS_KEPT)
 
     async def __call__(self, call):
         if self.node.frozen:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import uuid
+from collections import deque
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -16,6 +17,7 @@ from tests.simulator.faults import Faults
 _BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 _ETCD_VERSIONS = {9: '3.5.21', 10: '3.5.21', 11: '3.6.5', 12: '3.6.7', 13: '3.6.12', 14: '3.7.0'}
 _PREFIX_LENGTH = 24
+_CALLS_KEPT = 2000
 _NOT_IN_CONTAINERS = ('auditd', 'dashboard', 'syslogd', 'udevd')
 
 
@@ -53,6 +55,7 @@ class Node:
         self.identity = identity(model.seed, name, [address])
         self.uuid = str(uuid.UUID(bytes=hashlib.sha256(f'uuid/{self.identity}'.encode()).digest()[:16], version=4))
         self.faults = Faults(model.state['faults'], name)
+        self.calls = deque(maxlen=_CALLS_KEPT)
         self.tls_fails = self.given.get('api') == vocabulary.TLS_FAILS or self.faults.expired
 
     def __repr__(self):
