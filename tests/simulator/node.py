@@ -157,7 +157,7 @@ class Node:
         """talos-api 4: the addresses without Kubernetes's, 127.0.0.1 from 1.13 on."""
         addresses = [prefix.split('/')[0] for prefix in self.routed_no_k8s]
         if self.faults.sans_without_address:
-            addresses.remove(self.address)
+            addresses = [f'192.168.77.{10 + self.number}' if address == self.address else address for address in addresses]
         return addresses + (['127.0.0.1'] if self.minor >= 13 else [])
 
     @property
