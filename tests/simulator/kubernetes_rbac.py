@@ -1,0 +1,61 @@
+# Copyright (c) 2026, The talosops.talos maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who may do what on the simulated Kubernetes API: RBAC by the groups of a client certificate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from tests.simulator.kubernetes_objects import Refusal
+from tests.simulator.kubernetes_store import about
+
+MASTERS = 'system:masters'
+# A group as an administrator might have bound it: it reads what a diagnosis reads, and writes nothing.
+READERS = 'readers'
+_READS = ('get', 'list', 'watch')
+_NOT_FOR_READERS = ('secrets',)
+
+
+@dataclass(frozen=True)
+class User:
+    """Who a client certificate is for: its common name and its organizations."""
+
+    name: str
+    groups: tuple
+
+
+def user(der):
+    """The user of a client certificate. Raises Refusal without one, and for one that is not valid now (Talos lets no anonymous in)."""
+    if der is None:
+        raise _unauthorized()
+    certificate = x509.load_der_x509_certificate(der)
+    if not certificate.not_valid_before_utc <= datetime.now(timezone.utc) <= certificate.not_valid_after_utc:
+        raise _unauthorized()
+    names = {oid: [one.value for one in certificate.subject.get_attributes_for_oid(oid)] for oid in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME)}
+    return User((names[NameOID.COMMON_NAME] or [''])[0], tuple(names[NameOID.ORGANIZATION_NAME]))
+
+
+def _unauthorized():
+    return Refusal(401, 'Unauthorized', 'Unauthorized')
+
+
+def check(who, verb, resource, name=None, namespace=None, subresource=None):
+    """Whether C(who) may do this with a resource. Raises Refusal 403 with the words of Kubernetes."""
+    if MASTERS in who.groups or READERS in who.groups and verb in _READS and resource.name not in _NOT_FOR_READERS:
+        return
+    full = f'{resource.full_name} "{name}"' if name else resource.full_name
+    where = f'in the namespace "{namespace}"' if namespace else 'at the cluster scope'
+    plural = f'{resource.name}/{subresource}' if subresource else resource.name
+    raise Refusal(403, 'Forbidden', f'{full} is forbidden: User "{who.name}" cannot {verb} resource "{plural}" in API group "{resource.group}" {where}',
+                  about(resource, name))
+
+
+def check_path(who, path):
+    """The same for a path that is no resource: everybody who is known may read health and versions, and what there is."""
+    if MASTERS in who.groups or not path.startswith('/metrics'):
+        return
+    raise Refusal(403, 'Forbidden', f'forbidden: User "{who.name}" cannot get path "{path}"', {})
