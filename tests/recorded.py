@@ -148,10 +148,13 @@ def _kubernetes(set_name, machines, at):
         return model.Datum(errors.READ, {'status': said['http_status'], 'body': said['body']}, at)
 
     nodes = [{
-        'name': item['metadata']['name'], 'uid': item['metadata']['uid'], 'created': item['metadata']['creationTimestamp'], 'labels': item['metadata']['labels'],
-        'addresses': item['status']['addresses'], 'conditions': item['status']['conditions'], 'unschedulable': bool(item['spec'].get('unschedulable')),
-        'machine_id': item['status']['nodeInfo']['machineID'], 'system_uuid': item['status']['nodeInfo']['systemUUID'], 'provider_id': item['spec'].get('providerID'),
-        'kubelet_version': item['status']['nodeInfo']['kubeletVersion'], 'pod_cidrs': item['spec'].get('podCIDRs', []), 'taints': item['spec'].get('taints', []),
+        'name': item['metadata']['name'], 'uid': item['metadata']['uid'],
+        'created': item['metadata']['creationTimestamp'], 'labels': item['metadata']['labels'],
+        'addresses': item['status']['addresses'], 'conditions': item['status']['conditions'],
+        'unschedulable': bool(item['spec'].get('unschedulable')), 'provider_id': item['spec'].get('providerID'),
+        'machine_id': item['status']['nodeInfo']['machineID'], 'system_uuid': item['status']['nodeInfo']['systemUUID'],
+        'kubelet_version': item['status']['nodeInfo']['kubeletVersion'],
+        'pod_cidrs': item['spec'].get('podCIDRs', []), 'taints': item['spec'].get('taints', []),
     } for item in answer('nodes')[0]['body']['items']]
     for machine in machines:
         if any(node['name'] == machine.name for node in nodes):
@@ -159,5 +162,6 @@ def _kubernetes(set_name, machines, at):
         if machine.is_control_plane:
             machine.known_from.append('etcd')
     return {'source': 'talos', 'server': 'https://10.5.0.100:6443', 'error': None,
-            'data': {'version': model.Datum(errors.READ, answer('version')[0]['body'], at), 'readyz': readyz('readyz'), 'nodes': model.Datum(errors.READ, nodes, at)},
+            'data': {'version': model.Datum(errors.READ, answer('version')[0]['body'], at), 'readyz': readyz('readyz'),
+                     'nodes': model.Datum(errors.READ, nodes, at)},
             'servers': {machine.key: readyz(f'readyz-{machine.name}') for machine in machines if machine.is_control_plane}}

@@ -10,7 +10,6 @@ import time
 
 from ansible_collections.talosops.talos.plugins.module_utils.api import certificate, dial, tls
 from ansible_collections.talosops.talos.plugins.module_utils.api import proxy as http_proxy
-from ansible_collections.talosops.talos.plugins.module_utils.api.errors import TransportError
 
 # A Talos server speaks first, so that a refused client certificate shows before anything is sent (a broken pipe would
 # hide the alert, talos-api 2). One that waits to be spoken to is spoken to after so many seconds.

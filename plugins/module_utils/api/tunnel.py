@@ -52,7 +52,7 @@ class _Pipe(asyncio.Protocol):
         if self.other is not None and not self.other.closed:
             self.other.transport.resume_reading()
 
-    def connection_lost(self, error):
+    def connection_lost(self, exc):
         self.closed = True
         if self.other is not None:
             self.other.transport.close()
@@ -76,12 +76,12 @@ class _Remote(_Pipe):
         self.words += data
         self.transport.pause_reading()
 
-    def connection_lost(self, error):
-        self.error = error
+    def connection_lost(self, exc):
+        self.error = exc
         if not self.heard.done():
             self.heard.set_result(False)
         self.link.lost(self)
-        super().connection_lost(error)
+        super().connection_lost(exc)
 
     def attach(self, local):
         self.other, local.other = local, self

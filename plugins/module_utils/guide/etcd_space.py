@@ -41,7 +41,7 @@ def _alarms(view, name, judge_one):
                         for m in facts.running_planes)
         return unknown('cluster', f'whether the alarm {name} is raised: neither the alarm list nor a status was read ({why})',
                        nodes=[m.key for m in facts.running_planes], explained_by=troubles(view),
-                       next_step= 'Find out why etcd does not answer.')
+                       next_step='Find out why etcd does not answer.')
     return ok('cluster')
 
 

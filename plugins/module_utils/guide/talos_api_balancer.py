@@ -116,7 +116,7 @@ def _port(view, trouble):
 
 def certsans_differ(view):
     """Names that somebody added to the certificate of some control plane nodes only."""
-    planes = [m for m in ordered(view.answering_control_planes)]
+    planes = list(ordered(view.answering_control_planes))
     extras, unseen, evidence = {}, [], []
     for machine in planes:
         names, said = _sans(machine)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -39,7 +40,7 @@ def build(checks, thresholds=None, expected_nodes=None):
             number = float(value)
         except (TypeError, ValueError):
             raise InputError(f'talos_thresholds: "{name}" must be a number, not {value!r}.') from None
-        if number != number or number < 0:
+        if math.isnan(number) or number < 0:
             raise InputError(f'talos_thresholds: "{name}" must be a number of zero or more, not {value!r}.')
         merged[name] = number
     return Settings(merged, tuple(expected_nodes or ()))

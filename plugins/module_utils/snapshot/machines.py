@@ -208,12 +208,12 @@ def _settle(machine, virtual):
 
 def _held(machine):
     """The addresses that stand on its links, by its own word."""
-    return {str((item.get('spec') or {}).get('address')).split('/')[0] for item in machine.value('AddressStatuses') or []}
+    return {str((item.get('spec') or {}).get('address')).partition('/')[0] for item in machine.value('AddressStatuses') or []}
 
 
 def _routed(machine):
     """Its own addresses, without those of pods and services and without loopback (talos-api 6.4)."""
-    return [str(prefix).split('/')[0] for prefix in (machine.resource('NodeAddresses', 'routed-no-k8s') or {}).get('addresses') or []]
+    return [str(prefix).partition('/')[0] for prefix in (machine.resource('NodeAddresses', 'routed-no-k8s') or {}).get('addresses') or []]
 
 
 def _is_clone(machine, other, virtual):

@@ -91,7 +91,7 @@ READS = (
     Log('etcd', on=CONTROL_PLANES),
 )
 
-BY_KIND = {(type(read) is Log, read.kind): read for read in READS}
+BY_KIND = {(isinstance(read, Log), read.kind): read for read in READS}
 
 # What the first wave asks an endpoint about itself, without forwarding.
 ENDPOINT_KINDS = ('Version', 'MachineTypes', 'ServiceList', 'Members')

@@ -262,7 +262,7 @@ def test_a_status_becomes_a_type(bed, code, message, kind, said):
         for call in (client.node('10.5.0.4').unary, client.node('10.5.0.4').resources):
             with pytest.raises(CallError, match=said) as caught:
                 call(*((VERSION,) if call.__name__ == 'unary' else ('Members.cluster.talos.dev', 'cluster')))
-            assert type(caught.value) is kind
+            assert caught.type is kind
             assert caught.value.node == '10.5.0.4' and caught.value.code == grpc_name(code) and '10.5.0.4' in caught.value.message
         assert client.handshakes == 1, 'a status of the server is no failure of the connection'
 
@@ -274,7 +274,7 @@ def grpc_name(number):
 def test_what_the_endpoint_itself_lacks_is_no_unreachable_node(bed):
     with bed.client(bed.serve(refuses(UNAVAILABLE, DIAL))) as client, pytest.raises(CallError) as caught:
         tag(client.direct(client.endpoints[0]))
-    assert type(caught.value) is CallError
+    assert caught.type is CallError
 
 
 def test_no_answer_before_the_deadline(bed):

@@ -29,7 +29,7 @@ async def handle(call):
     elif name == 'Big':
         await call.send(b'x' * int(await call.request()))
     elif name == 'Chunks':
-        for _ in range(3):
+        for _number in range(3):
             await call.send(b'y' * 3000, frame_size=1000)
     elif name == 'Reset':
         await call.send(await call.request())

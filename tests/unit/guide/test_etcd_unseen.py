@@ -25,12 +25,12 @@ NEEDS = {'etcd.not_bootstrapped': [('ServiceList',)], 'etcd.all_in_pre': [('Serv
          'etcd.member_stale': [('ServiceList',), ('EtcdMemberList',)],
          'etcd.member_not_control_plane': [('ServiceList',), ('EtcdMemberList',), ('EtcdStatus', 'EtcdMembers')],
          'etcd.raft_lag': [('ServiceList',), ('EtcdStatus',)], 'etcd.leader_unstable': [('ServiceList',), ('log etcd',)],
-         'etcd.slow_disk': [('ServiceList',), ('log etcd',)], 'etcd.versions_differ': [('ServiceList',), ('EtcdStatus',)],}
+         'etcd.slow_disk': [('ServiceList',), ('log etcd',)], 'etcd.versions_differ': [('ServiceList',), ('EtcdStatus',)]}
 # For the others, the answer of one node tells of all members.
 ONE_BY_ONE = {'etcd.stuck_in_pre': 'ServiceList', 'etcd.crash_loop': 'ServiceList', 'etcd.service_not_healthy': 'ServiceList',
               'etcd.db_near_quota': 'EtcdSpecs', 'etcd.db_fragmented': 'EtcdStatus', 'etcd.db_too_large': 'EtcdStatus',
               'etcd.members_not_answering': 'EtcdStatus', 'etcd.leaders_differ': 'EtcdStatus', 'etcd.members_differ': 'EtcdMemberList',
-              'etcd.raft_lag': 'EtcdStatus', 'etcd.slow_disk': 'log etcd', 'etcd.versions_differ': 'EtcdStatus',}
+              'etcd.raft_lag': 'EtcdStatus', 'etcd.slow_disk': 'log etcd', 'etcd.versions_differ': 'EtcdStatus'}
 CASES = [(check, kinds, state) for check, groups in NEEDS.items() for kinds in groups for state in STATES]
 
 
@@ -74,7 +74,7 @@ def test_without_its_data_a_check_is_unknown(check, kinds, state):
 @pytest.mark.parametrize('check, kind', sorted(ONE_BY_ONE.items()))
 @pytest.mark.parametrize('state', ['refused', 'not_asked'])
 def test_one_node_that_was_not_read_is_enough(check, kind, state):
-    for kinds in {(kind,), ('ServiceList',)}:
+    for kinds in dict.fromkeys([(kind,), ('ServiceList',)]):
         snapshot = old()
         take(node(snapshot, 'cp2'), kinds, state)
         judged = report(snapshot, checks=only(check))

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import json
 import re
@@ -15,6 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from cryptography import x509
 
 from tests.replay import load
 from tests.simulator import apid, logs, resources
@@ -24,9 +26,19 @@ from tests.simulator.schema import MESSAGES
 from tests.unit.simulator.bench import Bench
 
 MACHINES = ('cp1', 'cp2', 'w1')
+CONFIGS = 'MachineConfigs.config.talos.dev'
+SECRET = r'(^|\.)(token|ca|aggregatorCA|id|secret|secretboxEncryptionSecret|serviceAccount)(\.|$)'
 LIST = '/cosi.resource.State/List'
 SERVICE = '/machine.MachineService/'
 DIFFERENCES = yaml.safe_load((Path(__file__).parent / 'differences.yaml').read_text())
+LISTS = {
+    '/api/v1/pods': 'pod',
+    '/apis/apps/v1/daemonsets': 'daemonset',
+    '/apis/apps/v1/deployments': 'deployment',
+    '/apis/certificates.k8s.io/v1/certificatesigningrequests': 'csr',
+    '/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases': 'lease',
+}
+_RANDOM = re.compile(r'(^|\.)(uid|resourceVersion|name|generateName|request|certificate|(?i:\w*(time|at|timestamp|id)))$|config\.(hash|mirror|seen)$')
 LISTENING = ('NetstatRequest', {'filter': 'LISTENING', 'l4proto': {'tcp': True}, 'netns': {'hostnetwork': True}})
 DIRECTORY = ('ListRequest', {'root': '/var/lib/etcd', 'recurse': True, 'recursion_depth': 2})
 
@@ -91,6 +103,8 @@ def _compare(label, theirs, ours, kind='id'):
 
 def _resource_differences(recorded, bench):
     for resource_type, namespace in resources.KINDS:
+        if resource_type == CONFIGS:
+            continue
         request = _request('cosi.List', {'namespace': namespace, 'type': resource_type})
         for name in MACHINES:
             call = recorded.about(recorded.machine(name), True, LIST, (request,))
@@ -102,8 +116,8 @@ def _resource_differences(recorded, bench):
             for resource_id in sorted(set(theirs) & set(ours)):
                 (their_metadata, their_text), (our_metadata, our_text) = theirs[resource_id], ours[resource_id]
                 yield from _compare(f'{label} {resource_id}', their_metadata, our_metadata, 'metadata')
-                if their_metadata['owner'] != our_metadata['owner']:
-                    yield f'{label} {resource_id} owner: {their_metadata["owner"]} / {our_metadata["owner"]}'
+                if their_metadata.get('owner') != our_metadata.get('owner'):
+                    yield f'{label} {resource_id} owner: {their_metadata.get("owner")} / {our_metadata.get("owner")}'
                 if their_text == our_text:
                     continue
                 their_spec, our_spec = (_flat(yaml.load(text, _Text)) for text in (their_text, our_text))
@@ -112,6 +126,24 @@ def _resource_differences(recorded, bench):
                 yield from (f'{label} {resource_id} value {key}: {their_spec[key]} / {our_spec[key]}' for key in different)
                 if not different and set(their_spec) == set(our_spec):
                     yield f'{label} {resource_id} text: {their_text!r} / {our_text!r}'
+
+
+def _configuration_differences(recorded, bench):
+    """The documents of a machine configuration, key by key, where they are no secrets."""
+    request = _request('cosi.List', {'namespace': 'config', 'type': CONFIGS})
+    for name in MACHINES:
+        theirs, ours = (_documents(messages) for messages in _both(recorded, bench, name, LIST, request))
+        assert len(theirs) == len(ours) == 2
+        for number, (their_document, our_document) in enumerate(zip(theirs, ours)):
+            their_flat, our_flat = _flat(their_document), _flat(our_document)
+            yield from _compare(f'{name} configuration', their_flat, our_flat, 'key')
+            yield from (f'{name} configuration value {key}: {their_flat[key]} / {our_flat[key]}' for key in their_flat
+                        if key in our_flat and their_flat[key] != our_flat[key] and not re.search(SECRET, key))
+            assert [key for key in their_document if key in our_document] == [key for key in our_document if key in their_document], number
+
+
+def _documents(messages):
+    return list(yaml.load_all(yaml.safe_load(_resources(messages)['v1alpha1'][1]), _Text))
 
 
 def _resources(messages):
@@ -184,7 +216,7 @@ def _file(message):
 
 
 def _kubernetes_differences(recorded, bench):
-    rows = {row['path']: row for row in recorded.kubernetes if row['path'] in ('/version', '/api/v1/nodes')}
+    rows = {row['path']: row for row in recorded.kubernetes}
     body = _ask(bench, '/version')
     assert set(body) == set(rows['/version']['body'])
     theirs = {node['metadata']['name']: node for node in rows['/api/v1/nodes']['body']['items']}
@@ -195,12 +227,44 @@ def _kubernetes_differences(recorded, bench):
         assert theirs[name]['status']['addresses'] == ours[name]['status']['addresses']
         assert {(one['type'], one['status'], one['reason']) for one in theirs[name]['status']['conditions']} >= {
             (one['type'], one['status'], one['reason']) for one in ours[name]['status']['conditions']}
-    readyz = next(row for row in recorded.kubernetes if row['path'].startswith('/readyz'))
+    for path, kind in LISTS.items():
+        theirs, ours = rows[path]['body'], _ask(bench, path)
+        assert (theirs['kind'], theirs['apiVersion'], set(theirs['metadata'])) == (ours['kind'], ours['apiVersion'], set(ours['metadata']))
+        theirs, ours = ({_plain_name(_without_managed_fields(item)): item for item in listed['items']} for listed in (theirs, ours))
+        yield from _compare(f'Kubernetes {kind}', theirs, ours, 'object')
+        for name in sorted(set(theirs) & set(ours)):
+            yield from _compare(f'Kubernetes {kind} {name}', _paths(theirs[name]), _paths(ours[name]), 'field')
+            yield from _compare_values(f'Kubernetes {kind} {name}', theirs[name], ours[name])
+    readyz = next((row for row in recorded.kubernetes if row['path'].startswith('/readyz')), None)
     text = readyz['body'] if isinstance(readyz['body'], str) else json.dumps(readyz['body'])
     theirs = re.findall(r'^\[\+\](\S+) ok$', text, re.M)
     ours = re.findall(r'^\[\+\](\S+) ok$', _raw(bench, '/readyz?verbose')[2].decode(), re.M)
     yield from _compare('Kubernetes readyz', theirs, ours, 'check')
     assert text.rstrip().endswith('readyz check passed')
+
+
+def _plain_name(item):
+    """The name of an object without what was generated, with the machine that it belongs to."""
+    if item.get('spec', {}).get('signerName'):
+        return _requested_by(item)
+    return re.sub(r'-[a-z0-9]{5}$', '-x', item['metadata']['name']) + f' {item.get("spec", {}).get("nodeName", "")}'
+
+
+def _without_managed_fields(item):
+    item['metadata'].pop('managedFields', None)
+    return item
+
+
+def _requested_by(item):
+    return x509.load_pem_x509_csr(base64.b64decode(item['spec']['request'])).subject.rfc4514_string()
+
+
+def _compare_values(label, theirs, ours):
+    """Values that differ, but for what is random or a time."""
+    theirs, ours = _flat(theirs), _flat(ours)
+    for key in sorted(set(theirs) & set(ours)):
+        if not _RANDOM.search(key) and theirs[key] != ours[key]:
+            yield f'{label} value {key}: {theirs[key]} / {ours[key]}'
 
 
 def _paths(value):
@@ -210,7 +274,8 @@ def _paths(value):
 
 def _raw(bench, path):
     node = bench.model.nodes['cp1']
-    return asyncio.run(KubernetesApi(node)(SimpleNamespace(path=path, method='GET', peer=b'x', headers={})))
+    peer = bench.model.kubernetes_authority.issue('admin', ['system:masters']).der
+    return asyncio.run(KubernetesApi(node)(SimpleNamespace(path=path, method='GET', peer=peer, headers={}, body=b'')))
 
 
 def _ask(bench, path):
@@ -229,7 +294,7 @@ def _certificate_differences(recorded, bench):
 
 
 def test_every_difference_is_known_and_every_known_difference_exists(recorded, bench):
-    found = [difference for compare in (_resource_differences, _rpc_differences, _kubernetes_differences, _certificate_differences)
+    found = [difference for compare in (_resource_differences, _configuration_differences, _rpc_differences, _kubernetes_differences, _certificate_differences)
              for difference in compare(recorded, bench)]
     patterns = [re.compile(entry['text'], re.S) for entry in DIFFERENCES]
     unknown = [text for text in found if not any(pattern.match(text) for pattern in patterns)]

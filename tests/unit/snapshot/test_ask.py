@@ -102,4 +102,4 @@ def test_progress_is_said_at_most_once_in_two_seconds():
     assert len(said) == 5
     assert said[0][1] == '0/5 machines, waiting for cp-1, cp-2, w-1 and 2 more'
     assert said[-1][1] == '4/5 machines, waiting for w-3'
-    assert all(later - earlier >= 2 for (earlier, _), (later, _) in zip(said, said[1:]))
+    assert all(later - earlier >= 2 for (earlier, _text), (later, _other) in zip(said, said[1:]))

@@ -62,7 +62,8 @@ def test_a_mapping_is_as_good_as_text(talosconfig):
 
 def test_the_kubeconfig_of_the_environment_is_taken_on_request_only(talosconfig, tmp_path, monkeypatch):
     (tmp_path / 'kc').write_text(json.dumps({'current-context': 'a', 'contexts': [{'name': 'a', 'context': {'cluster': 'c', 'user': 'u'}}],
-                                             'clusters': [{'name': 'c', 'cluster': {'server': 'https://k:6443'}}], 'users': [{'name': 'u', 'user': {'token': 'x'}}]}))
+                                             'clusters': [{'name': 'c', 'cluster': {'server': 'https://k:6443'}}],
+                                             'users': [{'name': 'u', 'user': {'token': 'x'}}]}))
     monkeypatch.setenv('KUBECONFIG', str(tmp_path / 'kc') + ':/other')
     params = {'talosconfig_content': talosconfig}
     assert access.find(params).kube is None
