@@ -274,8 +274,10 @@ def test_a_kubeconfig_whose_archive_is_whole(machine):
     assert machine(says(chunk(gzip.compress(archive({'kubeconfig': b'kind: Config'}))))).kubeconfig() == 'kind: Config'
 
 
-@pytest.mark.parametrize('data', [b'', b'nonsense', gzip.compress(b'nonsense'), gzip.compress(archive({})), gzip.compress(archive({'kubeconfig': b'\xff\xfe'})),
-                                  gzip.compress(archive({'kubeconfig': b'kind'}))[:40]])
+@pytest.mark.parametrize('data', [
+    b'', b'nonsense', gzip.compress(b'nonsense'), gzip.compress(archive({})), gzip.compress(archive({'kubeconfig': b'\xff\xfe'})),
+    gzip.compress(archive({'kubeconfig': b'kind'}))[:40],
+], ids=['empty', 'not gzip', 'not tar', 'no file', 'not text', 'cut short'])
 def test_what_is_no_kubeconfig(machine, data):
     with pytest.raises(CallError, match='no archive'):
         machine(says(chunk(data))).kubeconfig()
