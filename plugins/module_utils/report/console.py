@@ -97,13 +97,19 @@ def _section(report, section, paint):
         title += f' (not read: {_names(shown["nodes_missing"])})'
     lines = _entry(shown['verdict'], title, _MARGIN, paint)
     mine = [finding for finding in report['findings'] if finding['section'] == section.key]
+    hidden = [finding for finding in mine if finding['verdict'] == v.UNKNOWN and finding['because_of']]
     told = [finding for finding in mine if finding['verdict'] != v.UNKNOWN][:FINDINGS_MOST]
-    unseen = [finding for finding in mine if finding['verdict'] == v.UNKNOWN][:UNKNOWN_MOST]
+    unseen = [finding for finding in mine if finding['verdict'] == v.UNKNOWN and not finding['because_of']][:UNKNOWN_MOST]
     for _shared, group in groupby((finding for finding in mine if finding in told or finding in unseen), key=_alike):
         lines.extend(_findings(report, list(group), paint))
-    left = len(mine) - len(told) - len(unseen)
+    left = len(mine) - len(hidden) - len(told) - len(unseen)
+    margin = ' ' * (_MARGIN + _COLUMN)
+    if hidden:
+        causes = ', '.join(_causes(report, [cause for finding in hidden for cause in finding['because_of']]))
+        checks = len({finding['check'] for finding in hidden})
+        lines.extend(_wrap(f'{checks} {_plural("check", checks)} could not be judged because of {causes}', margin, margin))
     if left:
-        lines.append(f'{" " * (_MARGIN + _COLUMN)}and {left} more, in report.json')
+        lines.append(f'{margin}and {left} more, in report.json')
     return lines
 
 
@@ -148,13 +154,17 @@ def _seen(report, finding, indent):
 
 
 def _because(report, finding, indent):
-    """The causes by check, each with the nodes it was found on."""
-    causes = {}
-    for other in report['findings']:
-        if other['id'] in finding['because_of']:
-            causes.setdefault(other['check'], []).extend(other['nodes'])
     lead = ' ' * (indent + _COLUMN)
-    return [line for check, nodes in causes.items() for line in _wrap(f'because of {check}{_on(nodes)}', lead, lead + ' ' * 7)]
+    return [line for cause in _causes(report, finding['because_of']) for line in _wrap(f'because of {cause}', lead, lead + ' ' * 7)]
+
+
+def _causes(report, ids):
+    """Findings by their ids as texts: each check once, with the nodes it was found on."""
+    causes = {}
+    for finding in report['findings']:
+        if finding['id'] in ids:
+            causes.setdefault(finding['check'], []).extend(finding['nodes'])
+    return [f'{check}{_on(nodes)}' for check, nodes in causes.items()]
 
 
 def _evidence(report, evidence):

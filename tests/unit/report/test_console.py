@@ -123,6 +123,13 @@ def test_unknown_findings_are_short_and_few():
     assert not any('a long step' in line for line in lines)
 
 
+def test_what_could_not_be_judged_for_a_known_cause_is_one_line():
+    machine = next(m for m in recorded.snapshot('one-cp-down').machines if not m.answered)
+    lines = lines_of(report('one-cp-down', [c.unknown(str(n), f'could not see {n}', explained_by=(f'unreachable:{machine.key}',)) for n in range(9)]))
+    assert [line.strip() for line in lines if 'judged because' in line] == ['1 check could not be judged because of talos_api.unreachable (cp3)']
+    assert not any('could not see' in line or 'more, in report.json' in line for line in lines)
+
+
 def test_many_findings_do_not_make_an_endless_text():
     lines = lines_of(report(findings=[c.error(str(n), f'fault {n}', 'm', 'n') for n in range(500)]))
     assert any('and 480 more, in report.json' in line for line in lines)
