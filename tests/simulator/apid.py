@@ -38,6 +38,7 @@ class Apid:
     async def __call__(self, call):
         if self.node.frozen:
             await call.forever()
+        self.node.model.timeline.run()
         request = await call.request() or b''
         roles = set(pki.roles(call.peer))
         one, many = call.values('node'), call.values('nodes')

@@ -15,19 +15,16 @@ from pathlib import Path
 from tests.bed import pki
 from tests.bed.background import Background
 from tests.bed.connect_proxy import ConnectProxy
-from tests.bed.faulty import Deaf, Silent
-from tests.bed.grpc_server import GrpcServer
-from tests.bed.https_server import HttpsServer
+from tests.simulator import lifecycle
 from tests.simulator import addresses as places
 from tests.simulator import scenario as scenarios
-from tests.simulator.apid import Apid
 from tests.simulator.balancer import Balancer
-from tests.simulator.kubernetes import KubernetesApi, kubeconfig
+from tests.simulator.kubernetes import kubeconfig
+from tests.simulator.kubernetes_rbac import MASTERS
+from tests.simulator.listeners import API_PORT, Listeners
 from tests.simulator.model import Model
-from tests.simulator.resources import kubernetes_names
 from tests.simulator.scenario import ScenarioError
 
-API_PORT = 50000
 LOOPBACK = 'loopback'
 NAMESPACE = 'namespace'
 PORT = 'port'
@@ -45,7 +42,7 @@ class Cluster:
     C(proxy) (URL or None), C(variables) (what a scenario passes to a run).
     """
 
-    def __init__(self, scenario, name=None, platform='metal', addresses=LOOPBACK, shift=None, directory=None):
+    def __init__(self, scenario, name=None, platform='metal', addresses=LOOPBACK, shift=None, directory=None, pace=1.0):
         self.scenario = scenario
         self.proxy = None
         self._name = name
@@ -53,8 +50,8 @@ class Cluster:
         self._addresses = addresses
         self._shift = shift
         self._given_directory = directory
+        self._pace = pace
         self._exit = contextlib.ExitStack()
-        self._servers = {}
         self._routes = {}
 
     @classmethod
@@ -102,19 +99,19 @@ class Cluster:
 
     def kill(self, name):
         """Switch a machine off: its ports refuse, its connections are cut, its etcd and API server are gone."""
-        node = self.nodes[name]
-        node.reachable = False
-        node.services = {service: ('Stopping', '?') for service in node.services}
-        self.model.encoded.clear()
-        for server in self._servers.pop(name, []):
-            self._background.stop(server)
+        self._do(lambda: lifecycle.switch_off(self.nodes[name]))
+
+    def start(self, name):
+        """Switch a machine on again: it boots."""
+        self._do(lambda: lifecycle.switch_on(self.nodes[name]))
 
     def freeze(self, name):
         """Stop a machine from answering: connections stay open, new ones are accepted, nothing is said."""
-        node = self.nodes[name]
-        node.frozen = True
-        for server in self._servers.get(name, []):
-            server.protocol, server.tls = Silent.protocol, None
+        self._do(lambda: setattr(self.nodes[name], 'frozen', True))
+
+    def skip(self, seconds):
+        """Let so many seconds of the cluster's time pass at once (timeline.py)."""
+        self._do(lambda: self.model.timeline.skip(seconds))
 
     def _start(self):
         if self._given_directory is None:
@@ -123,8 +120,6 @@ class Cluster:
         else:
             self.directory = Path(self._given_directory)
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._authority = pki.Authority('talos')
-        self._kubernetes_authority = pki.Authority('kubernetes', key='ecdsa')
         self._background = self._exit.enter_context(Background())
         if self._addresses == LOOPBACK:
             places.refuse_on_loopback(self.scenario.state)
@@ -142,7 +137,7 @@ class Cluster:
         self._write('kubeconfig', self.model.kubeconfig())
 
     def _model(self, shift, loopback):
-        self.model = Model(self.scenario, self._name, self._platform, loopback, shift)
+        self.model = Model(self.scenario, self._name, self._platform, loopback, shift, pace=self._pace)
         self.model.kubeconfig = self._kubeconfig
 
     def _take_addresses(self):
@@ -179,85 +174,57 @@ class Cluster:
         self.proxy = server.url
 
     def _serve_all(self):
-        for node in self.nodes.values():
-            handler = Apid(node)
-            if not node.reachable or node.faults.closed:
-                continue
-            if node.faults.black_hole:
-                for address in [node.address] + ([self.model.vip] if node.holds_vip else []):
-                    self._listen(node, Deaf(), address, API_PORT)
-                continue
-            not_before, not_after = node.certificate_dates
-            authority = pki.Authority('talos') if node.faults.wrong_ca else self._authority
-            identity = authority.server(node.hostname, [node.hostname], node.san_ips, not_before=not_before, not_after=not_after)
-            tls = pki.server_context(identity, authority)
-            self._listen(node, GrpcServer(handler, tls), node.address, API_PORT)
-            if node.holds_vip:
-                self._listen(node, GrpcServer(handler, tls), self.model.vip, API_PORT)
-        for node in self.model.control_planes:
-            if self.model.kubernetes_api(node) == 'up':
-                self._serve_kubernetes(node)
+        routes = self._routes if self._addresses == PORT else None
+        self._listeners = self._background.serve(Listeners(self.model, routes))
         balancer = self.model.state['network'].get('lb')
         if balancer:
             self._serve_balancer(balancer)
 
-    def _serve_kubernetes(self, node):
-        dns, ips = kubernetes_names(node)
-        identity = self._kubernetes_authority.issue('kube-apiserver', ['kube-master'], dns=dns, ips=ips, hours=24 * 365)
-        tls = pki.server_context(identity, self._kubernetes_authority, client='optional', alpn=('http/1.1',))
-        handler = KubernetesApi(node)
-        port = self._kubernetes_port
-        self._listen(node, HttpsServer(handler, tls), node.address, port)
-        if node.holds_vip:
-            self._listen(node, HttpsServer(handler, tls), self.model.vip, port)
+    def _do(self, change):
+        """Run C(change()) where the calls are served, and serve what follows from it."""
+        async def run():
+            change()
+            await self._listeners.settle()
 
-    @property
-    def _kubernetes_port(self):
-        return int(self.model.state['network']['endpoint'].rsplit(':', 1)[1])
+        self._background.run(run())
 
-    def _listen(self, node, server, address, port):
-        """Serve under an address of the scenario: there itself, or behind the proxy."""
-        if self._addresses == PORT:
-            server.host, server.port = '127.0.0.1', 0
-        else:
-            server.host, server.port = address, port
+    def _serve_balancer(self, told):
+        """network.lb: TCP to one API server after the other; see scenarios for its checks. A backend need be no machine."""
+        port = self.model.kubernetes_port
+        names = told.get('backends') or [node.name for node in self.model.control_planes]
+        backends = [(self.model.nodes[name] if name in self.nodes else self.model.node_at(name), name) for name in names]
+
+        def targets():
+            addresses = [node.address if node else name for node, name in backends
+                         if told.get('check') != 'readyz' or node and self.model.is_kubernetes_ready(node)]
+            places = [(address, port) for address in addresses]
+            return places if self._addresses != PORT else [self._routes.get(f'{address}:{port}', ('127.0.0.1', 1)) for address, port in places]
+
+        address = self.model.balancer_address
+        server = Balancer(targets, checked=told.get('check') not in (None, 'none'))
+        server.host, server.port = ('127.0.0.1', 0) if self._addresses == PORT else (address, port)
         try:
             self._background.serve(server)
         except OSError as error:
-            raise ScenarioError(f'{address}:{port} cannot be served: {error.strerror or error}.') from error
-        self._servers.setdefault(node.name, []).append(server)
+            raise ScenarioError(f'state.network.lb: {address}:{port} cannot be served: {error.strerror or error}.') from error
         if self._addresses == PORT:
-            host = f'[{address}]' if ':' in address else address
-            self._routes[f'{host}:{port}'] = (server.host, server.port)
-
-    def _serve_balancer(self, told):
-        """network.lb: TCP to one API server after the other (tcp-connect: those that accept; readyz: those with a quorum)."""
-        names = told.get('backends') or [node.name for node in self.model.control_planes]
-        nodes = [self.nodes[name] if name in self.nodes else self.model.node_at(str(name)) for name in names]
-        if None in nodes:
-            raise ScenarioError('state.network.lb.backends names what is no machine of the topology.')
-        etcd = self.model.etcd
-        ready = [node for node in nodes if told.get('check') != 'readyz' or (etcd.runs(node) and etcd.has_quorum(node))]
-        servers = [server for node in ready for server in self._servers.get(node.name, ()) if isinstance(server, HttpsServer)]
-        targets = [(server.host, server.port) for server in servers]
-        address = self.model.state['network']['endpoint'].split('://')[-1].rsplit(':', 1)[0]
-        server = Balancer(targets)
-        server.host, server.port = ('127.0.0.1', 0) if self._addresses == PORT else (address, self._kubernetes_port)
-        self._background.serve(server)
-        if self._addresses == PORT:
-            self._routes[f'{address}:{self._kubernetes_port}'] = (server.host, server.port)
+            self._routes[f'{address}:{port}'] = (server.host, server.port)
 
     def _talosconfig(self):
         client = self.model.state['client']
-        authority = self._authority if client['context_matches_cluster'] else pki.Authority('talos')
+        authority = self.model.talos_authority if client['context_matches_cluster'] else pki.Authority('talos')
         roles = client['role'] if isinstance(client['role'], list) else [client['role']]
         expires = self.model.clock.wall + timedelta(days=client['cert_expires_days'])
         identity = authority.client(roles, not_before=min(self.model.clock.wall, expires) - timedelta(days=65), not_after=expires)
         return pki.talosconfig(self.model.name, client['endpoints'], authority, identity)
 
     def _kubeconfig(self):
-        client = self._kubernetes_authority.issue('admin', ['system:masters'], usages=[pki.CLIENT_AUTH], hours=24 * 365)
-        return kubeconfig(self.model.name, self.model.state['network']['endpoint'], self._kubernetes_authority, client)
+        return self.kubeconfig_of('admin', [MASTERS])
+
+    def kubeconfig_of(self, user, groups, **dates):
+        """A kubeconfig for somebody else; C(dates) are those of the certificate: not_before, not_after."""
+        client = self.model.kubernetes_authority.issue(user, groups, usages=[pki.CLIENT_AUTH], hours=24 * 365, **dates)
+        return kubeconfig(self.model.name, self.model.state['network']['endpoint'], self.model.kubernetes_authority, client, user)
 
     def _write(self, name, text):
         path = self.directory / name

@@ -19,7 +19,18 @@ def dump(value):
     """The document, with its final newline. Mappings keep their order."""
     if isinstance(value, (dict, list)) and value:
         return '\n'.join(_lines(value)) + '\n'
+    if _is_block(value):
+        return '\n'.join([_header(value), *('    ' + line if line else '' for line in value.removesuffix('\n').split('\n'))]) + '\n'
     return _scalar(value) + '\n'
+
+
+def _is_block(value):
+    """A text of several lines stands as a block."""
+    return isinstance(value, str) and '\n' in value and not any(ord(one) < 0x20 for one in value.replace('\n', '').replace('\t', ''))
+
+
+def _header(value):
+    return '|' if value.endswith('\n') and not value.endswith('\n\n') else '|+' if value.endswith('\n') else '|-'
 
 
 def _lines(value):
@@ -28,6 +39,9 @@ def _lines(value):
             if isinstance(item, (dict, list)) and item:
                 yield f'{_scalar(key)}:'
                 yield from ('    ' + line for line in _lines(item))
+            elif _is_block(item):
+                yield f'{_scalar(key)}: {_header(item)}'
+                yield from ('    ' + line if line else '' for line in item.removesuffix('\n').split('\n'))
             else:
                 yield f'{_scalar(key)}: {_scalar(item)}'
         return

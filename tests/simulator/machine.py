@@ -14,7 +14,7 @@ import time
 from datetime import datetime, timedelta, timezone
 
 from tests.bed.grpc_server import INVALID_ARGUMENT, UNIMPLEMENTED, UNKNOWN, Status
-from tests.simulator import logs, services
+from tests.simulator import changes, logs, services
 from tests.simulator.resource import timestamp
 from tests.simulator.schema import MESSAGES
 
@@ -225,6 +225,7 @@ async def _answer(send, name, message):
 
 
 METHODS = {
+    **changes.METHODS,
     '/machine.MachineService/Version': _version,
     '/machine.MachineService/Hostname': _hostname,
     '/machine.MachineService/ServiceList': _service_list,

@@ -5,26 +5,32 @@
 from __future__ import annotations
 
 import base64
+import copy
+import functools
 import hashlib
 import ipaddress
 
+from tests.bed import pki
+from tests.simulator import lifecycle
 from tests.simulator import scenario as scenarios
 from tests.simulator import values
+from tests.simulator.timeline import Timeline
 from tests.simulator.etcd import Etcd
+from tests.simulator.kubernetes_store import Store
 from tests.simulator.node import Affiliate, Node, identity
 
 
 class Model:
     """A cluster as a scenario describes it. C(platform) is metal or container: what the nodes run on.
 
-    C(kubeconfig) is what makes one; who serves the model sets it. C(encoded) keeps the bytes of resources: who changes
-    the state clears it.
+    C(kubeconfig) is what makes one; who serves the model sets it. C(encoded) keeps the bytes of resources. Who changes
+    the state calls C(changed). C(machines) are those of C(nodes) and the foreign ones, by name.
     """
 
     kubeconfig = None
 
-    def __init__(self, scenario, name=None, platform='metal', loopback=True, shift=0, wall=None):
-        state = scenario.state
+    def __init__(self, scenario, name=None, platform='metal', loopback=True, shift=0, wall=None, pace=1.0):
+        state = copy.deepcopy(scenario.state)
         self.clock = values.Clock(state.get('now'), wall)
         self._mapping = (shift, _second_numbers(state)) if loopback else None
         self.state = scenarios.mapped(state, *self._mapping) if loopback else state
@@ -36,14 +42,38 @@ class Model:
         machines = [(name, address, True) for name, address in topology['cp'].items()]
         machines += [(name, address, False) for name, address in topology['workers'].items()]
         self.encoded = {}
+        self.dirty = False
+        self.timeline = Timeline(pace)
+        self.watchers = []
         self.nodes = {}
         for number, (node, address, control_plane) in enumerate(machines):
             self.nodes[node] = Node(self, node, str(address), control_plane, number)
+        self.machines = self.nodes
         self.etcd = Etcd(self)
+        self.kubernetes = Store(self)
+        lifecycle.begin(self)
 
     def original(self, value):
         """A text, or lists and mappings of them, with the addresses that the scenario itself has."""
         return scenarios.unmapped(value, *self._mapping) if self._mapping else value
+
+    def changed(self):
+        """The state is another: what was derived from it is made anew."""
+        self.encoded.clear()
+        self.dirty = True
+
+    def tell(self, what, node):
+        """Tell C(watchers) (callables with what and the machine) of gone, booted, kubelet and bootstrapped."""
+        for watcher in self.watchers:
+            watcher(what, node)
+
+    @functools.cached_property
+    def talos_authority(self):
+        return pki.Authority('talos')
+
+    @property
+    def kubernetes_port(self):
+        return int(self.state['network']['endpoint'].rsplit(':', 1)[1])
 
     @property
     def cluster_id(self):
@@ -71,17 +101,22 @@ class Model:
         given = self.state.get('bootstrapped')
         return self.clock.at(given['at']) if given else min(node.boot for node in self.nodes.values())
 
+    @functools.cached_property
+    def kubernetes_authority(self):
+        """The CA of Kubernetes, which also signs what kubelets ask for."""
+        return pki.Authority('kubernetes', key='ecdsa')
+
     @property
     def kubernetes_ran(self):
         return self.state['k8s']['api'] != 'never up' and bool(self.state['etcd']['members'])
 
     @property
     def kubernetes_nodes(self):
-        """name: Ready or a mapping, as scenarios write it; all machines without word of them."""
+        """name: Ready or a mapping, as scenarios write it; all machines without word of them. Deleted ones are gone."""
         listed = self.state['k8s'].get('nodes')
-        if listed is not None:
-            return listed
-        return {node.hostname: 'Ready' for node in self.nodes.values()} if self.kubernetes_ran else {}
+        if listed is None:
+            listed = {node.hostname: 'Ready' for node in self.nodes.values()} if self.kubernetes_ran else {}
+        return self.kubernetes.nodes(listed)
 
     def kubernetes_api(self, node):
         """'up' or 'refused': kube-apiserver of a control plane node. Talos starts none where etcd does not run (talos-api 6.6)."""
@@ -90,6 +125,15 @@ class Model:
             return told.get(node.name, 'refused')
         runs = self.kubernetes_ran and node.service('etcd')[0] == 'Running' and node.service('kubelet')[0] == 'Running'
         return 'up' if told == 'up' and runs else 'refused'
+
+    def is_kubernetes_ready(self, node):
+        """Whether /readyz of this node's API server answers that it is: it needs etcd with a quorum."""
+        return self.kubernetes_api(node) == 'up' and self.etcd.runs(node) and self.etcd.has_quorum(node)
+
+    @property
+    def balancer_address(self):
+        """Where the balancer of network.lb listens: the address of the endpoint; None without one."""
+        return self.state['network']['endpoint'].split('://')[-1].rsplit(':', 1)[0] if self.state['network'].get('lb') else None
 
     def hostname(self, name, address):
         """Two machines with one name: the other name of a machine whose address discovery.duplicates gives to it."""

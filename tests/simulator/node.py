@@ -10,9 +10,11 @@ import uuid
 from collections import deque
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 
 from tests.simulator import values, vocabulary
 from tests.simulator.faults import Faults
+from tests.simulator.machine_config import MachineConfig
 
 _BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 _ETCD_VERSIONS = {9: '3.5.21', 10: '3.5.21', 11: '3.6.5', 12: '3.6.7', 13: '3.6.12', 14: '3.7.0'}
@@ -47,11 +49,16 @@ class Node:
         self.minor = _minor(self.talos)
         self.reachable = self.given.get('reachable', True) is not False
         self.frozen = False
+        self.status = None  # what happened to it since the scenario began: of its stage, its certificate, its services
+        self.certificate_since = None
+        self.events = {}
+        self.told_events = dict(self.given.get('last_event') or {})
         self.boot = model.clock.wall - values.duration(self.given.get('uptime') or model.state['uptime'])
         defaults = model.state['services_cp' if control_plane else 'services_worker']
         self.services = {**defaults, **(self.given.get('services') or {})}
         if model.platform == 'container':
             self.services = {name: state for name, state in self.services.items() if name not in _NOT_IN_CONTAINERS}
+        self.services_before = dict(self.services)
         self.identity = identity(model.seed, name, [address])
         self.uuid = str(uuid.UUID(bytes=hashlib.sha256(f'uuid/{self.identity}'.encode()).digest()[:16], version=4))
         self.faults = Faults(model.state['faults'], name)
@@ -60,6 +67,10 @@ class Node:
 
     def __repr__(self):
         return f'Node({self.name})'
+
+    @cached_property
+    def config(self):
+        return MachineConfig(self)
 
     @property
     def type(self):
@@ -76,7 +87,7 @@ class Node:
 
     @property
     def machine_status(self):
-        return {**self.model.state['machine_status'], **(self.given.get('machine_status') or {})}
+        return self.status or {**self.model.state['machine_status'], **(self.given.get('machine_status') or {})}
 
     @property
     def time(self):
@@ -91,9 +102,14 @@ class Node:
         return self.model.vip is not None and self.model.state['network']['vip_holder'] == self.name
 
     @property
+    def node_ip(self):
+        """What kubelet registered."""
+        return self.given.get('node_ip') or self.address
+
+    @property
     def pod_cidr(self):
         """What Kubernetes gave this node of the pod network, or None while it has not run yet."""
-        if not self.model.kubernetes_ran or self.hostname not in self.model.kubernetes_nodes:
+        if not self.model.kubernetes_ran or not self.model.kubernetes.knew(self.hostname):
             return None
         network = ipaddress.ip_network(self.model.state['network']['pod'][0])
         if network.version == 6 or network.prefixlen >= _PREFIX_LENGTH:
@@ -156,9 +172,14 @@ class Node:
     def san_ips(self):
         """talos-api 4: the addresses without Kubernetes's, 127.0.0.1 from 1.13 on."""
         addresses = [prefix.split('/')[0] for prefix in self.routed_no_k8s]
+        addresses += [name for name in self.config.machine.get('certSANs') or () if _is_address(name) and name not in addresses]
         if self.faults.sans_without_address:
             addresses = [f'192.168.77.{10 + self.number}' if address == self.address else address for address in addresses]
         return addresses + (['127.0.0.1'] if self.minor >= 13 else [])
+
+    @property
+    def san_dns(self):
+        return sorted({self.hostname, *(name for name in self.config.machine.get('certSANs') or () if not _is_address(name))})
 
     @property
     def certificate_dates(self):
@@ -167,7 +188,8 @@ class Node:
         wall = self.model.clock.wall
         if self.tls_fails and not given:
             given = {'not_before': '-26h', 'not_after': '-2h'}
-        not_before = self.model.clock.at(given['not_before']) if 'not_before' in given else max(self.boot, wall - timedelta(hours=6))
+        issued = self.certificate_since or max(self.boot, wall - timedelta(hours=6))
+        not_before = self.model.clock.at(given['not_before']) if 'not_before' in given else issued
         not_after = self.model.clock.at(given['not_after']) if 'not_after' in given else not_before + timedelta(hours=24)
         return not_before, not_after
 
@@ -175,6 +197,13 @@ class Node:
     def affiliate(self):
         addresses = tuple(prefix.split('/')[0] for prefix in self.routed_no_k8s)
         return Affiliate(self.identity, self.hostname, addresses, self.control_plane, self.talos)
+
+
+def _is_address(text):
+    try:
+        return bool(ipaddress.ip_address(text))
+    except ValueError:
+        return False
 
 
 def _minor(version):

@@ -4,7 +4,7 @@
 
 A schema is text, one message a line: C(name = field:kind=number …) in the order in which Talos writes the fields. Kinds:
 string, bytes, bool, int (any varint, negative too), double, C(enum.<name>), ip, prefix, another message,
-mac, repeated C([]kind), C(map<kind>) with string keys, C(?kind) present even when zero. Number 0 is never written.
+mac, struct (google.protobuf.Struct), repeated C([]kind), C(map<kind>) with string keys, C(?kind) present even when zero. Number 0 is never written.
 """
 
 from __future__ import annotations
@@ -68,6 +68,8 @@ class Schema:
             return _block(number, bytes.fromhex(value.replace(':', '')))
         if kind in ('int', 'bool') or kind.startswith('enum.'):
             return varint(number << 3) + varint(self._number(kind, value))
+        if kind == 'struct':
+            return _block(number, _struct(value))
         if kind == 'double':
             return varint(number << 3 | 1) + struct.pack('<d', value)
         if kind == 'ip':
@@ -116,6 +118,8 @@ class Schema:
             return value - (1 << 64) if value >= 1 << 63 else value
         if kind == 'bool':
             return bool(value)
+        if kind == 'struct':
+            return _read_struct(value)
         if kind == 'double':
             return struct.unpack('<d', value)[0]
         if kind.startswith('enum.'):
@@ -127,6 +131,40 @@ class Schema:
             entry = {number: item for number, _wire_type, item in raw_fields(value)}
             return f'{ipaddress.ip_address(entry[1])}/{entry.get(2, 0)}' if 1 in entry else ''
         return self.decode(kind, value)
+
+
+def _struct(mapping):
+    """google.protobuf.Struct."""
+    return b''.join(_block(1, _block(1, key.encode()) + _block(2, _struct_value(item))) for key, item in mapping.items())
+
+
+def _struct_value(value):
+    """google.protobuf.Value."""
+    if value is None:
+        return varint(1 << 3) + varint(0)
+    if isinstance(value, bool):
+        return varint(4 << 3) + varint(int(value))
+    if isinstance(value, (int, float)):
+        return varint(2 << 3 | 1) + struct.pack('<d', value)
+    if isinstance(value, str):
+        return _block(3, value.encode())
+    if isinstance(value, dict):
+        return _block(5, _struct(value))
+    return _block(6, b''.join(_block(1, _struct_value(item)) for item in value))
+
+
+def _read_struct(data):
+    entries = [{number: item for number, _wire_type, item in raw_fields(entry)} for _number, _wire_type, entry in raw_fields(data)]
+    return {entry[1].decode(): _read_value(entry.get(2, b'')) for entry in entries}
+
+
+def _read_value(data):
+    number, _wire_type, value = next(raw_fields(data), (1, 0, 0))
+    if number == 5:
+        return _read_struct(value)
+    if number == 6:
+        return [_read_value(item) for _number, _wire_type, item in raw_fields(value)]
+    return {1: lambda: None, 2: lambda: struct.unpack('<d', value)[0], 3: lambda: value.decode(), 4: lambda: bool(value)}[number]()
 
 
 def varint(value):

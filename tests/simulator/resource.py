@@ -13,7 +13,10 @@ from tests.simulator.schema import MESSAGES, SPECS
 
 @dataclass(frozen=True)
 class Resource:
-    """C(spec) is what YAML shows, in its order; C(proto) what only the protobuf form has (or has otherwise)."""
+    """C(spec) is what YAML shows, in its order; C(proto) what only the protobuf form has (or has otherwise).
+
+    C(yaml) is the YAML form where it is not that of C(spec), C(updated_at) when it changed last, where that is known.
+    """
 
     id: str
     owner: str
@@ -21,18 +24,21 @@ class Resource:
     version: int = 1
     updated_after: timedelta = timedelta(seconds=1)
     proto: dict = field(default_factory=dict)
+    annotations: dict = field(default_factory=dict)
+    updated_at: object = None
+    yaml: str | None = None
 
 
 def message(resource, resource_type, namespace, node):
     """The cosi.Resource mapping of a resource of a node, ready to encode."""
     created = node.boot + timedelta(milliseconds=402)
-    updated = min(created + resource.updated_after, node.model.clock.wall) if resource.version > 1 else created
+    updated = resource.updated_at or (min(created + resource.updated_after, node.model.clock.now()) if resource.version > 1 else created)
     return {
         'metadata': {
             'namespace': namespace, 'type': resource_type, 'id': resource.id, 'version': str(resource.version), 'owner': resource.owner,
-            'phase': 'running', 'created': timestamp(created), 'updated': timestamp(updated),
+            'phase': 'running', 'created': timestamp(created), 'updated': timestamp(updated), 'annotations': resource.annotations,
         },
-        'spec': {'proto_spec': _proto(resource, resource_type, node), 'yaml_spec': go_yaml.dump(resource.spec)},
+        'spec': {'proto_spec': _proto(resource, resource_type, node), 'yaml_spec': go_yaml.dump(resource.spec) if resource.yaml is None else resource.yaml},
     }
 
 
@@ -43,10 +49,12 @@ def encoded(resource, resource_type, namespace, node):
 def spec_name(resource_type, minor):
     """The schema of a type's proto_spec on 1.C(minor)."""
     short = resource_type.split('.')[0]
-    return 'EtcdSpecs-1.12' if short == 'EtcdSpecs' and minor < 13 else short
+    return f'{short}-1.12' if short in ('EtcdSpecs', 'EtcdConfigs', 'KubeletConfigs', 'APIServerConfigs') and minor < 13 else short
 
 
 def _proto(resource, resource_type, node):
+    if resource.yaml is not None:
+        return SPECS.encode(spec_name(resource_type, node.minor), resource.proto)
     spec = resource.spec if isinstance(resource.spec, dict) else {'value': resource.spec}
     return SPECS.encode(spec_name(resource_type, node.minor), {**spec, **resource.proto})
 

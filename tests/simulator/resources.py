@@ -9,8 +9,8 @@ import json
 from dataclasses import dataclass
 from datetime import timedelta
 
-from tests.simulator import resource_types, services
-from tests.simulator.kubernetes import node_metadata
+from tests.simulator import config_resources, resource_types, services
+from tests.simulator.kubernetes_nodes import details, node_metadata, readiness
 from tests.simulator.links import addresses, links, routes
 from tests.simulator.resource import Resource
 
@@ -65,11 +65,17 @@ def _diagnostics(node):
         if given['node'] == node.name and given['id'] not in [found_id for found_id, _message, _details in found]:
             message, details = {
                 'address-overlap': (_OVERLAP, [f'host routed addresses: [{" ".join(json.dumps(prefix) for prefix in node.routed)}]']),
-                'kubelet-csr': (_KUBELET_CSR, ['kubelet API error: remote error: tls: internal error', 'pending CSRs: csr-w2']),
+                'kubelet-csr': (_KUBELET_CSR, ['kubelet API error: remote error: tls: internal error', f'pending CSRs: {_pending(node)}']),
             }.get(given['id'], (given['id'], []))
             found.append((given['id'], message, details))
     owner = 'runtime.DiagnosticsController'
     return [Resource(found_id, owner, {'message': message, 'details': details}) for found_id, message, details in found]
+
+
+def _pending(node):
+    """The requests of this machine's kubelet that wait, by name."""
+    return ', '.join(one['name'] for one in node.model.state['k8s'].get('csrs') or ()
+                     if one.get('username') == f'system:node:{node.hostname}' and one.get('state', 'Pending') == 'Pending')
 
 
 def _members(node):
@@ -128,20 +134,6 @@ def _nodenames(node):
     return _one('nodename', 'k8s.NodenameController', {'nodename': node.hostname, 'hostnameVersion': '1', 'skipNodeRegistration': False})
 
 
-def _node_ip_configs(node):
-    """The VIP stands there as a bare address, on the control plane only: its configuration is (rec)."""
-    network = node.model.state['network']
-    excluded = [*network['pod'], *network['service'], *([node.model.vip] if node.model.vip and node.control_plane else [])]
-    families = {ipaddress.ip_network(cidr, strict=False).version for cidr in network['service']}
-    valid = [cidr for version, cidr in ((4, '0.0.0.0/0'), (6, '::/0')) if version in families]
-    return _one('kubelet', 'k8s.NodeIPConfigController', {'validSubnets': valid, 'excludeSubnets': excluded})
-
-
-def _node_ips(node):
-    own = [prefix.split('/')[0] for prefix in node.routed_no_k8s if prefix.split('/')[0] != node.model.vip]
-    return _one('kubelet', 'k8s.NodeIPController', {'addresses': own[:1]}) if own else []
-
-
 def _hostname_statuses(node):
     return _one('hostname', 'network.HostnameSpecController', {'hostname': node.hostname, 'domainname': ''})
 
@@ -186,24 +178,9 @@ def _etcd_members(node):
     return _one('local', 'etcd.MemberController', {'memberID': etcd.ids[node.name]})
 
 
-def _etcd_specs(node):
-    own = [prefix.split('/')[0] for prefix in node.routed_no_k8s if prefix.split('/')[0] != node.model.vip]
-    if not node.control_plane or not own:
-        return []
-    quota = node.model.etcd.quota_bytes
-    arguments = {} if quota == 2048 * 1024 * 1024 else {'quota-backend-bytes': str(quota)}
-    if node.minor >= 13:
-        arguments = {name: {'values': [value]} for name, value in arguments.items()}
-    image = 'registry.k8s.io/etcd' if node.minor >= 12 else 'gcr.io/etcd-development/etcd'
-    wildcard = ['::' if ':' in own[0] else '0.0.0.0']
-    return _one('etcd', 'etcd.SpecController', {
-        'name': node.hostname, 'advertisedAddresses': own[:1], 'listenPeerAddresses': wildcard, 'listenClientAddresses': wildcard,
-        'image': f'{image}:v{node.etcd_version}', 'extraArgs': arguments})
-
-
 def _cert_sans(node):
-    found = [Resource('api', 'secrets.APICertSANsController', {'ips': node.san_ips, 'dnsNames': [node.hostname], 'fqdn': node.hostname},
-                      version=2 if node.holds_vip else 1)]
+    found = [Resource('api', 'secrets.APICertSANsController', {'ips': node.san_ips, 'dnsNames': node.san_dns, 'fqdn': node.hostname},
+                      version=node.config.versions['v1alpha1'] + bool(node.holds_vip), updated_at=node.config.changed_at.get('v1alpha1'))]
     if node.control_plane:
         dns, ips = kubernetes_names(node)
         found.append(Resource('k8s', 'secrets.KubernetesCertSANsController', {'ips': ips, 'dnsNames': dns, 'fqdn': ''}))
@@ -220,7 +197,8 @@ def kubernetes_names(node):
     service = str(ipaddress.ip_network(network['service'][0], strict=False).network_address + 1)
     dns = [node.hostname, 'kubernetes', 'kubernetes.default', 'kubernetes.default.svc', 'kubernetes.default.svc.cluster.local', 'localhost']
     ips = [prefix.split('/')[0] for prefix in node.routed_no_k8s if prefix.split('/')[0] != node.model.vip]
-    for address in (endpoint, service, '127.0.0.1', node.model.vip):
+    configured = (node.config.cluster.get('apiServer') or {}).get('certSANs') or ()
+    for address in (endpoint, service, '127.0.0.1', node.model.vip, *configured):
         if address and address not in ips:
             (ips if _is_address(address) else dns).append(address)
     return sorted(dns), ips
@@ -238,10 +216,9 @@ def _node_statuses(node):
     listed = node.model.kubernetes_nodes.get(node.hostname)
     if listed is None:
         return []
-    details = listed if isinstance(listed, dict) else {}
     labels, annotations = node_metadata(node.hostname, node.control_plane, node)
-    spec = {'nodename': node.hostname, 'nodeReady': str(details.get('ready', 'True')) == 'True',
-            'unschedulable': not details.get('schedulable', True), 'labels': labels, 'annotations': annotations}
+    spec = {'nodename': node.hostname, 'nodeReady': readiness(node.model, listed)[0] == 'True',
+            'unschedulable': not details(listed).get('schedulable', True), 'labels': labels, 'annotations': annotations}
     if node.minor >= 12:
         spec['podCIDRs'] = [node.pod_cidr] if node.pod_cidr else []
     return _one(node.hostname, 'k8s.NodeStatusController', spec, version=6)
@@ -288,8 +265,13 @@ KINDS = {
         Kind('Infos.cluster.talos.dev', 'cluster', _infos),
         Kind('DiscoveryConfigs.cluster.talos.dev', 'config', _discovery_configs),
         Kind('Nodenames.kubernetes.talos.dev', 'k8s', _nodenames),
-        Kind('NodeIPConfigs.kubernetes.talos.dev', 'k8s', _node_ip_configs),
-        Kind('NodeIPs.kubernetes.talos.dev', 'k8s', _node_ips),
+        Kind('NodeIPConfigs.kubernetes.talos.dev', 'k8s', config_resources.node_ip_configs),
+        Kind('NodeIPs.kubernetes.talos.dev', 'k8s', config_resources.node_ips),
+        Kind('KubeletConfigs.kubernetes.talos.dev', 'k8s', config_resources.kubelet_configs),
+        Kind('KubeletSpecs.kubernetes.talos.dev', 'k8s', config_resources.kubelet_specs),
+        Kind('APIServerConfigs.kubernetes.talos.dev', 'controlplane', config_resources.api_server_configs),
+        Kind('MachineConfigs.config.talos.dev', 'config', config_resources.machine_configs),
+        Kind('EtcdConfigs.etcd.talos.dev', 'etcd', config_resources.etcd_configs),
         Kind('NodeStatuses.kubernetes.talos.dev', 'k8s', _node_statuses),
         Kind('HostnameStatuses.net.talos.dev', 'network', _hostname_statuses),
         Kind('NodeAddresses.net.talos.dev', 'network', _node_addresses),
@@ -301,7 +283,7 @@ KINDS = {
         Kind('TimeStatuses.v1alpha1.talos.dev', 'runtime', _time_statuses),
         Kind('SystemInformations.hardware.talos.dev', 'hardware', _system_informations),
         Kind('EtcdMembers.etcd.talos.dev', 'etcd', _etcd_members),
-        Kind('EtcdSpecs.etcd.talos.dev', 'etcd', _etcd_specs),
+        Kind('EtcdSpecs.etcd.talos.dev', 'etcd', config_resources.etcd_specs),
         Kind('CertSANs.secrets.talos.dev', 'secrets', _cert_sans),
         Kind('Services.v1alpha1.talos.dev', 'runtime', _services),
         Kind('Versions.runtime.talos.dev', 'runtime', _versions),

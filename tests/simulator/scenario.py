@@ -30,6 +30,7 @@ discovery: {}
 nodes: {}
 k8s: {api: up}
 diagnostics: []
+machine_config: {}
 faults: {}
 client: {role: "os:admin", cert_expires_days: 300, context_matches_cluster: true}
 backup: {last_etcd_snapshot: "-6h", verified: true}

@@ -19,6 +19,7 @@ ENUMS = {
                  'CLOSEWAIT': 8, 'LASTACK': 9, 'LISTEN': 10, 'CLOSING': 11},
     'driver': {'CONTAINERD': 0, 'CRI': 1},
     'alarm': {'NONE': 0, 'NOSPACE': 1, 'CORRUPT': 2},
+    'applyMode': {'REBOOT': 0, 'AUTO': 1, 'NO_REBOOT': 2, 'STAGED': 3, 'TRY': 4},
     'fileType': {'REGULAR': 0, 'DIRECTORY': 1, 'SYMLINK': 2},
     'event': {'CREATED': 0, 'UPDATED': 1, 'DESTROYED': 2, 'BOOTSTRAPPED': 3, 'ERRORED': 4, 'NOOP': 5},
     'labelOp': {'EXISTS': 0, 'EQUAL': 1, 'NOT_EXISTS': 2, 'IN': 3, 'LT': 4, 'LTE': 5, 'LT_NUMERIC': 6, 'LTE_NUMERIC': 7},
@@ -46,6 +47,7 @@ MESSAGES = Schema(
     RpcStatus = code:int=1 message:string=2
     Metadata = hostname:string=1 error:string=2 status:RpcStatus=3
     Data = metadata:Metadata=1 bytes:bytes=2
+    Duration = seconds:int=1 nanos:int=2
     Empty =
 
     VersionInfo = tag:string=1 sha:string=2 built:string=3 go_version:string=4 os:string=5 arch:string=6
@@ -84,6 +86,26 @@ raft_applied_index:int=7 errors:[]string=8 is_learner:bool=9 member_id:int=10 st
     EtcdMemberAlarm = member_id:int=1 alarm:enum.alarm=2
     EtcdAlarm = member_alarms:[]EtcdMemberAlarm=2
     EtcdAlarmListResponse = messages:[]EtcdAlarm=1
+    EtcdRemoveMemberByIDRequest = member_id:int=1
+    EtcdForfeitLeadership = member:string=2
+    EtcdForfeitLeadershipResponse = messages:[]EtcdForfeitLeadership=1
+    EmptyResponse = messages:[]Empty=1
+
+    BootstrapRequest = recover_etcd:bool=1 recover_skip_hash_check:bool=2
+    ApplyConfigurationRequest = data:bytes=1 mode:enum.applyMode=4 dry_run:bool=5 try_mode_timeout:Duration=6
+    ApplyConfiguration = warnings:[]string=2 mode:enum.applyMode=3 mode_details:string=4
+    ApplyConfigurationResponse = messages:[]ApplyConfiguration=1
+    GenerateClientConfigurationRequest = roles:[]string=1 crt_ttl:Duration=2
+    GenerateClientConfiguration = ca:bytes=2 crt:bytes=3 key:bytes=4 talosconfig:bytes=5
+    GenerateClientConfigurationResponse = messages:[]GenerateClientConfiguration=1
+    ServiceRequest = id:string=1
+    ServiceAnswer = resp:string=2
+    ServiceResponse = messages:[]ServiceAnswer=1
+    RebootRequest = mode:int=1
+    Actor = actor_id:string=2
+    ActorResponse = messages:[]Actor=1
+    ResetPartition = label:string=1 wipe:bool=2
+    ResetRequest = graceful:bool=1 reboot:bool=2 system_partitions_to_wipe:[]ResetPartition=3 user_disks_to_wipe:[]string=4 mode:int=5
 
     ListRequest = root:string=1 recurse:bool=2 recursion_depth:int=3 types:[]enum.fileType=4 report_xattrs:bool=5
     FileInfo = metadata:Metadata=1 name:string=2 size:int=3 mode:int=4 modified:int=5 is_dir:bool=6 error:string=7 link:string=8 \
@@ -103,7 +125,7 @@ relative_name:string=9 uid:int=10 gid:int=11
     TimeResponse = messages:[]Time=1
 
     cosi.Metadata = namespace:string=1 type:string=2 id:string=3 version:string=4 owner:string=5 phase:string=6 created:Timestamp=7 \
-updated:Timestamp=8
+updated:Timestamp=8 annotations:map<string>=11
     cosi.Spec = proto_spec:bytes=1 yaml_spec:string=2
     cosi.Resource = metadata:cosi.Metadata=1 spec:cosi.Spec=2
     cosi.LabelTerm = key:string=1 op:enum.labelOp=2 value:[]string=3 invert:bool=5
@@ -164,6 +186,26 @@ skuNumber:string=7
 extraArgs:map<Values>=7
     EtcdSpecs-1.12 = name:string=1 advertisedAddresses:[]ip=2 listenPeerAddresses:[]ip=5 listenClientAddresses:[]ip=6 image:string=3 \
 extraArgs:map<string>=4
+    MachineConfigs = yaml:bytes=1
+    EtcdConfigs = advertiseValidSubnets:[]string=1 advertiseExcludeSubnets:[]string=2 image:string=3 listenValidSubnets:[]string=5 \
+listenExcludeSubnets:[]string=6 extraArgs:map<Values>=7
+    EtcdConfigs-1.12 = advertiseValidSubnets:[]string=1 advertiseExcludeSubnets:[]string=2 image:string=3 extraArgs:map<string>=4 \
+listenValidSubnets:[]string=5 listenExcludeSubnets:[]string=6
+    KubeletConfigs = image:string=1 clusterDNS:[]string=2 clusterDomain:string=3 extraConfig:struct=6 cloudProviderExternal:bool=7 \
+defaultRuntimeSeccompEnabled:bool=8 skipNodeRegistration:bool=9 staticPodListURL:string=10 disableManifestsDirectory:bool=11 \
+enableFSQuotaMonitoring:bool=12 extraArgs:map<Values>=15 allowSchedulingOnControlPlane:bool=0
+    KubeletConfigs-1.12 = image:string=1 clusterDNS:[]string=2 clusterDomain:string=3 extraArgs:map<string>=4 extraConfig:struct=6 \
+cloudProviderExternal:bool=7 defaultRuntimeSeccompEnabled:bool=8 skipNodeRegistration:bool=9 staticPodListURL:string=10 \
+disableManifestsDirectory:bool=11 enableFSQuotaMonitoring:bool=12 allowSchedulingOnControlPlane:bool=0
+    KubeletSpecs = image:string=1 args:[]string=2 expectedNodename:string=4 config:struct=5
+    PodResources = requests:map<string>=1 limits:map<string>=2
+    APIServerConfigs = image:string=1 cloudProvider:string=2 controlPlaneEndpoint:string=3 etcdServers:[]string=4 localPort:int=5 \
+serviceCIDR:[]string=6 extraVolumes:[]Empty=8 environmentVariables:map<string>=9 advertisedAddress:string=11 resources:PodResources=12 \
+extraArgs:map<Values>=13
+    APIServerConfigs-1.12 = image:string=1 cloudProvider:string=2 controlPlaneEndpoint:string=3 etcdServers:[]string=4 localPort:int=5 \
+serviceCIDR:[]string=6 extraArgs:map<string>=7 extraVolumes:[]Empty=8 environmentVariables:map<string>=9 advertisedAddress:string=11 \
+resources:PodResources=12
+    Empty =
     CertSANs = ips:[]ip=1 dnsNames:[]string=2 fqdn:string=3
     NodeStatuses = nodename:string=1 nodeReady:bool=2 unschedulable:bool=3 labels:map<string>=4 annotations:map<string>=5 podCIDRs:[]prefix=6
     Versions = name:string=2 version:string=1

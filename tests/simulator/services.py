@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 _CONTAINERD = '"/bin/containerd" "--address"'
-_WAITS = {
+WAITS = {
     'apid': 'service "containerd" to be "up", api certificates, config to be ready',
     'cri': 'volumes /var/lib, /var/lib/cni, /var/lib/containerd, /var/run, /var/run/lock to be mounted, network',
     'etcd': 'volumes /var/lib, ETCD to be mounted, service "cri" to be "up", time sync, network, etcd spec',
@@ -27,7 +27,7 @@ _STARTED = {
     'auditd': 'Service started as goroutine',
 }
 _TASK = 'Started task {service} (PID {pid}) for container {service}'
-_PIDS = {'containerd': 97, 'cri': 108, 'apid': 209, 'trustd': 210, 'etcd': 294, 'kubelet': 354, 'udevd': 88, 'dashboard': 213, 'machined': 1}
+PIDS = {'containerd': 97, 'cri': 108, 'apid': 209, 'trustd': 210, 'etcd': 294, 'kubelet': 354, 'udevd': 88, 'dashboard': 213, 'machined': 1}
 _FAILS = {
     'kubelet': 'Get "http://127.0.0.1:10248/healthz": context deadline exceeded',
     'etcd': 'context deadline exceeded',
@@ -62,11 +62,13 @@ def of(node):
 def _service(node, service_id):
     state, health = node.service(service_id)
     fails = _why_it_fails(node, service_id) if state == 'Running' else NOT_RUNNING
-    events = _events(node, service_id, state, health, fails)
-    last_event = (node.given.get('last_event') or {}).get(service_id)
+    happened = node.events.get(service_id)
+    events = _events(node, service_id, *(node.services_before[service_id] if happened else (state, health)), fails)
+    events += happened or []
+    last_event = node.told_events.get(service_id)
     if last_event is not None and last_event != events[-1].msg:
         events.append(Event(last_event, state, max(events[-1].at, node.model.clock.wall - timedelta(seconds=47))))
-    changed = [event.at for event in events if event.msg.startswith('Health check')] if health != '?' else []
+    changed = [event.at for event in events if event.msg.startswith('Health check')] if health != '?' and not (happened and state != 'Running') else []
     return Service(service_id, state, health, tuple(events), fails if health == 'Fail' else '', changed[-1] if changed else
                    (events[-1].at if health != '?' else None))
 
@@ -78,13 +80,13 @@ def _why_it_fails(node, service_id):
 
 
 def _events(node, service_id, state, health, fails):
-    pid = _PIDS.get(service_id, 250)
+    pid = PIDS.get(service_id, 250)
     start = node.boot + timedelta(seconds=2 if service_id in ('etcd', 'kubelet', 'cri', 'trustd') else 1)
     if service_id == 'etcd' and node.model.state.get('bootstrapped'):
         start = max(start, node.model.bootstrapped_at - timedelta(seconds=3))
     steps = [('Starting service', 'Starting')]
-    if service_id in _WAITS:
-        steps.append((f'Waiting for {_WAITS[service_id]}', 'Waiting'))
+    if service_id in WAITS:
+        steps.append((f'Waiting for {WAITS[service_id]}', 'Waiting'))
     if state == 'Waiting' and health != 'Fail':
         return _timed(steps, start, node)
     steps.append(('Running pre state', 'Preparing'))
@@ -112,8 +114,8 @@ def _events(node, service_id, state, health, fails):
 
 def _timed(steps, start, node):
     """Half a second between steps; what fails or ended did so a short while ago, the rest when the machine booted."""
-    wall = node.model.clock.wall
-    events = [Event(msg, state, min(start + timedelta(milliseconds=510 * number), wall)) for number, (msg, state) in enumerate(steps)]
+    wall, now = node.model.clock.wall, node.model.clock.now()
+    events = [Event(msg, state, min(start + timedelta(milliseconds=510 * number), now)) for number, (msg, state) in enumerate(steps)]
     msg = steps[-1][0]
     if 'failed' in msg or 'Failed' in msg or 'Error' in msg:
         events[-1] = Event(msg, steps[-1][1], max(events[-1].at, wall - timedelta(seconds=47)))

@@ -13,6 +13,7 @@ from tests.simulator.schema import ENUMS
 
 _DURATION = re.compile(r'(\d+(?:\.\d+)?)(d|h|ms|m|s)')
 _UNITS = {'d': 86400, 'h': 3600, 'm': 60, 's': 1, 'ms': 0.001}
+_PHASES = ('Pending', 'Running', 'Succeeded', 'Failed', 'Unknown')
 _SERVICE_STATES = ('Initialized', 'Starting', 'Waiting', 'Preparing', 'Running', 'Stopping', 'Finished', 'Failed', 'Skipped')
 
 
@@ -22,6 +23,11 @@ class Clock:
     def __init__(self, fixed=None, wall=None):
         self.wall = wall or datetime.now(timezone.utc)
         self._shift = self.wall - _absolute(str(fixed)) if fixed else timedelta()
+
+    @staticmethod
+    def now():
+        """The wall clock; C(wall) is what it showed when the scenario began, to which its times are relative."""
+        return datetime.now(timezone.utc)
 
     def at(self, text):
         """'-5m' before now, '+2h' after it, an RFC 3339 time moved by C(now)'s distance from the wall clock. Raises ValueError."""
@@ -94,7 +100,22 @@ _FORMS = {
         lambda value: isinstance(value, list) and len(value) == 2 and value[0] in _SERVICE_STATES and value[1] in ('OK', 'Fail', '?'),
         'a service state and OK, Fail or "?"'),
     vocabulary.TLS_FAULT: (lambda value: value == vocabulary.TLS_FAILS, f'{vocabulary.TLS_FAILS!r}'),
-    vocabulary.READY: (lambda value: str(value) in ('Ready', 'True', 'False', 'Unknown'), 'Ready, True, False, Unknown, or a mapping'),
+    vocabulary.READY: (
+        lambda value: str(value) in ('Ready', 'NotReady', 'True', 'False', 'Unknown'), 'Ready, NotReady, True, False, Unknown, or a mapping'),
+    vocabulary.FLAPPING: (
+        lambda value: isinstance(value, bool) or _is_number(value) and value > 0 or bool(duration(value)),
+        'true, false, a duration of one state, or a number of changes in an hour'),
+    vocabulary.LB_KIND: (lambda value: value == 'tcp', 'tcp'),
+    vocabulary.LB_CHECK: (lambda value: value in ('tcp-connect', 'readyz', 'none'), 'tcp-connect, readyz or none'),
+    vocabulary.PHASE: (lambda value: value in _PHASES, 'a phase of a pod'),
+    vocabulary.POD: (lambda value: bool(re.fullmatch(r'[A-Z]\w+', value)), 'a phase, the reason for which it waits, or a mapping'),
+    vocabulary.KUBE_SYSTEM: (
+        lambda value: value in ('all pods Running and ready', 'none', []), 'all pods Running and ready, none, or a mapping of pods'),
+    vocabulary.CSR_STATE: (
+        lambda value: bool(value) and set(value.split(',')) <= {'Pending', 'Approved', 'Issued', 'Denied', 'Failed'},
+        'Pending, Approved, "Approved,Issued", Denied or Failed'),
+    vocabulary.ANSWERED: (
+        lambda value: value == 'ok' or bool(re.fullmatch(r'rejected: *\S.*', value)), 'ok, or "rejected: " and the text of the refusal'),
     vocabulary.API_SERVERS: (lambda value: value in ('up', 'down', 'never up'), 'up, down, never up, or a mapping'),
     vocabulary.API_SERVER: (lambda value: value in ('up', 'refused'), 'up or refused'),
     vocabulary.STAGE: (lambda value: value in ENUMS['stage'], 'a stage of a machine'),

@@ -29,6 +29,14 @@ TLS_FAULT = 'tls fault'
 READY = 'ready'
 API_SERVERS = 'api servers'
 API_SERVER = 'api server'
+FLAPPING = 'flapping'
+LB_KIND = 'lb kind'
+LB_CHECK = 'lb check'
+PHASE = 'phase'
+POD = 'pod'
+KUBE_SYSTEM = 'kube-system'
+CSR_STATE = 'csr state'
+ANSWERED = 'answered'
 WHERE = 'where'
 
 TLS_FAILS = 'TLS fails both ways'
@@ -44,13 +52,16 @@ _NODE = {
     'memory_mib': NUMBER,
     'disk': LATER,
     'addresses': {'routed': PREFIXES, 'routed-no-k8s': PREFIXES},
-    'node_ip': LATER,
+    'node_ip': ADDRESS,
     'reachable': BOOL,
     'api': TLS_FAULT,
     'server_cert': {'not_before': TIME, 'not_after': TIME},
     'console_only': ANY,
     'note': ANY,
 }
+
+_EXTRA_ARGUMENTS = {'kubelet_extra_args': {'*': ANY}, 'apiserver_extra_args': {'*': ANY}, 'etcd_extra_args': {'*': ANY}}
+_MACHINE_CONFIG = {**_EXTRA_ARGUMENTS, '*': _EXTRA_ARGUMENTS}
 
 _ETCD = {
     'members': {'*': ANY},
@@ -78,7 +89,17 @@ _KUBERNETES_NODE = {
     'internal_ip': ADDRESS,
     'schedulable': BOOL,
     'conditions': ANY,
-    'flapping': LATER,
+    'flapping': FLAPPING,
+}
+
+_KUBERNETES_POD = {
+    '': POD,
+    'phase': PHASE,
+    'waiting': TEXT,
+    'restarts': NUMBER,
+    'reason': TEXT,
+    'age': DURATION,
+    'node_gone': BOOL,
 }
 
 STATE = {
@@ -94,7 +115,7 @@ STATE = {
         'endpoint': URL,
         'vip': ANY,
         'vip_holder': ANY,
-        'lb': {'kind': ANY, 'check': ANY, 'backends': NAMES},
+        'lb': {'kind': LB_KIND, 'check': LB_CHECK, 'backends': NAMES},
     },
     'services_cp': {'*': SERVICE},
     'services_worker': {'*': SERVICE},
@@ -105,7 +126,7 @@ STATE = {
     'ephemeral': LATER,
     'nodes': {'*': _NODE},
     'addresses': {'routed': PREFIXES, 'routed-no-k8s': PREFIXES},
-    'machine_config': LATER,
+    'machine_config': _MACHINE_CONFIG,
     'bootstrapped': {'node': TEXT, 'at': TIME},
     'etcd': _ETCD,
     'discovery': {
@@ -119,13 +140,14 @@ STATE = {
     'k8s': {
         'api': {'': API_SERVERS, '*': API_SERVER},
         'nodes': {'*': _KUBERNETES_NODE},
-        'kube_system': LATER,
-        'pods': LATER,
-        'csrs': LATER,
-        'reads': LATER,
-        'writes': LATER,
-        'object_counts': LATER,
-        'approver_installed': LATER,
+        'kube_system': {'': KUBE_SYSTEM, '*': _KUBERNETES_POD},
+        'pods': {'*': _KUBERNETES_POD},
+        'csrs': [{'name': TEXT, 'signer': TEXT, 'username': TEXT, 'ips': ADDRESSES, 'dns': NAMES, 'usages': NAMES, 'age': DURATION,
+                  'state': CSR_STATE}],
+        'reads': ANSWERED,
+        'writes': ANSWERED,
+        'object_counts': {'*': NUMBER},
+        'approver_installed': BOOL,
     },
     'diagnostics': [{'node': TEXT, 'id': TEXT}],
     'client': {'endpoints': NAMES, 'role': ANY, 'cert_expires_days': NUMBER, 'context_matches_cluster': BOOL},
