@@ -29,6 +29,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.snapshot.reads impo
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.redact import Redactor
 
 MACHINES_AT_ONCE = 32
+GRACE_SECONDS = 2.0
 LOOK_SECONDS = 3.0
 
 # What the union of machines itself needs, whatever is asked for.
@@ -71,6 +72,7 @@ class Gather:
         self._facts = talosconfig.facts(context, datetime.now(timezone.utc))
         roles = (self._facts['certificate'] or {}).get('roles') or []
         self._kubernetes = Kubernetes(client, roles, kube, proxy, budget, self.asker.redactor, tmp_dir) if wanted else None
+        self._late = []
         self._waves = 0
         self._retries = 0
 
@@ -88,6 +90,10 @@ class Gather:
             self._second_wave(pool, reader, machines, endpoints, placed)
             kubernetes = self._kubernetes.result(machines) if self._kubernetes else {'source': None, 'server': None, 'error': None, 'data': {}, 'servers': {}}
             placed = self._settle(pool, reader, machines, placed, kubernetes)
+            for future, endpoint in self._late:
+                future.result()
+                if endpoint.text in placed:
+                    _serves(placed[endpoint.text], endpoint)
         except BaseException:
             self.budget.stop()
             pool.shutdown(wait=False, cancel_futures=True)
@@ -110,15 +116,19 @@ class Gather:
 
     def _first_wave(self, pool):
         self._waves += 1
-        if self._kubernetes:
-            self._kubernetes.prepare()
-        futures = [pool.submit(self._endpoint, endpoint) for endpoint in self.client.endpoints]
-        self.progress.watch({future: endpoint.text for future, endpoint in zip(futures, self.client.endpoints)}, 'endpoints')
-        return [future.result() for future in futures]
+        endpoints = [Endpoint(e.text, e.host, e.port, [e.host] if union.is_ip(e.host) else []) for e in self.client.endpoints]
+        futures = [pool.submit(self._endpoint, *pair) for pair in zip(self.client.endpoints, endpoints)]
+        started = time.monotonic()
 
-    def _endpoint(self, dialled):
-        """What an endpoint serves, and says of itself."""
-        found = Endpoint(dialled.text, dialled.host, dialled.port, [dialled.host] if union.is_ip(dialled.host) else [])
+        def enough(done):
+            return time.monotonic() - started > GRACE_SECONDS and bool(self._good([future.result() for future in done]))
+
+        self.progress.watch({future: endpoint.text for future, endpoint in zip(futures, endpoints)}, 'endpoints', enough)
+        self._late = [(future, endpoint) for future, endpoint in zip(futures, endpoints) if not future.done()]
+        return endpoints
+
+    def _endpoint(self, dialled, found):
+        """What an endpoint serves, and says of itself, into C(found); an endpoint that hangs holds up nobody else."""
         try:
             self.budget.seconds()
             connection = self.client.connect(dialled)
@@ -153,11 +163,7 @@ class Gather:
                 continue
             kind = union.machine_type(_spec(endpoint.datum('MachineTypes')))
             machine.type = machine.type if kind == union.UNKNOWN else kind
-            served = machine.data.get('certificate')
-            if endpoint.certificate:
-                machine.data['certificate'] = Datum(READ, endpoint.certificate, endpoint.datum('Version').at)
-            elif served is None or not served.ok:
-                machine.data['certificate'] = Datum(UNREACHABLE, at=endpoint.datum('Version').at, reason=endpoint.error['text'] if endpoint.error else None)
+            _serves(machine, endpoint)
         return machines, placed
 
     def _good(self, endpoints):
@@ -213,6 +219,15 @@ class Gather:
                 future.result()
             placed = _drop(union.settle(machines, union.vips(machines)), machines, placed)
         return placed
+
+
+def _serves(machine, endpoint):
+    """Note the certificate that an endpoint served as that of the machine behind it; one that was read stays."""
+    served = machine.data.get('certificate')
+    if endpoint.certificate:
+        machine.data['certificate'] = Datum(READ, endpoint.certificate, endpoint.datum('Version').at)
+    elif served is None or not served.ok:
+        machine.data['certificate'] = Datum(UNREACHABLE, at=endpoint.datum('Version').at, reason=endpoint.error['text'] if endpoint.error else None)
 
 
 def _drop(gone, machines, placed):

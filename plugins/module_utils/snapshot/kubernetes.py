@@ -37,11 +37,6 @@ class Kubernetes:
         self._data = {}
         self._servers = []
 
-    def prepare(self):
-        """Import the kubernetes client, which takes longer than the rest, while the first wave runs."""
-        if self._source is not None or self._may_mint:
-            threading.Thread(target=self._import, name='talos-kubernetes-import', daemon=True).start()
-
     def start(self, machines, minters):
         """Begin to read: the API behind the kubeconfig, and each control plane node's own API server.
 
@@ -60,12 +55,6 @@ class Kubernetes:
         if nodes.ok and nodes.value and self._source.origin != kube_config.TALOS and not union.shares_a_machine(machines, nodes.value):
             return self._nothing(Datum(REFUSED, at=nodes.at, reason=FOREIGN))
         return self._found(self._error, self._data, self._servers)
-
-    def _import(self):
-        try:
-            kube_api.need_kubernetes()
-        except TalosError:
-            pass  # said again, and kept, by the thread that needs it
 
     def _run(self, servers, minters):
         try:

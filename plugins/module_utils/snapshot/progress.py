@@ -18,11 +18,12 @@ class Progress:
         self._clock = clock
         self._next = clock() + EVERY_SECONDS
 
-    def watch(self, waiting_for, noun):
-        """Wait until all futures of C({future: label}) are done."""
+    def watch(self, waiting_for, noun, enough=None):
+        """Wait until all futures of C({future: label}) are done, or C(enough(done)) says that these will do."""
         pending = set(waiting_for)
-        while pending:
-            _done, pending = wait(pending, timeout=max(0.05, self._next - self._clock()), return_when=FIRST_COMPLETED)
+        while pending and not (enough and enough(set(waiting_for) - pending)):
+            _done, pending = wait(pending, timeout=max(0.05, min(self._next - self._clock(), 0.25 if enough else EVERY_SECONDS)),
+                                  return_when=FIRST_COMPLETED)
             if pending and self._clock() >= self._next:
                 self._next = self._clock() + EVERY_SECONDS
                 self._tell(waiting_for, pending, noun)

@@ -37,6 +37,7 @@ class RecordedClient:
 
     def connect(self, dialled):
         hook = self.hooks.get((dialled.text, 'connect'))
+        hook = hook() if callable(hook) and not isinstance(hook, Exception) else hook
         machine = self.recording.machine(dialled.host)
         certificate = self._certificate(machine)
         if isinstance(hook, Exception):

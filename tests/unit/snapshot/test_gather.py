@@ -282,6 +282,23 @@ def test_a_deadline_that_is_over_before_it_begins():
     assert [machine.unreachable for machine in snapshot.machines] == [None] * 3
 
 
+def test_an_endpoint_that_hangs_holds_up_no_other_machine():
+    second_wave, waited_for = threading.Event(), []
+    failed = errors.TransportError('10.5.0.4 did not answer in time.', 'timeout', '10.5.0.4')
+
+    def hangs():
+        waited_for.append(second_wave.wait(30))
+        return failed
+
+    client = RecordedClient(hooks={('10.5.0.4', 'connect'): hangs, ('10.5.0.5', VERSION): lambda _machine: second_wave.set()})
+    snapshot = gathered(client)
+    assert waited_for == [True]
+    late = [endpoint for endpoint in snapshot.endpoints if endpoint.text == '10.5.0.4'][0]
+    assert (late.connected, late.error['kind'], late.machine) == (False, 'timeout', by_name(snapshot)['cp3'].key)
+    assert by_name(snapshot)['cp3'].datum('certificate').reason == '10.5.0.4 did not answer in time.'
+    assert by_name(snapshot)['w1'].answered
+
+
 def test_only_what_is_asked_for_is_read_and_what_identity_needs():
     client = RecordedClient()
     machine = by_name(gathered(client, kinds=('TimeStatuses',), logs=()))['cp1']
