@@ -157,7 +157,7 @@ STATE = {
 
 EXPECTED = {'class': ANY, 'findings': ANY, 'not_evaluated': ANY, 'must_not': ANY, 'remediation': {'right': ANY, 'dangerous': ANY}}
 
-# Ours, beside the vocabulary of the page: what the machines do on the wire (faults.md).
+# Ours, beside the vocabulary of the page: what the machines do on the wire (docs/scenarios.md).
 FAULTS = {
     'closed_port': WHERE,
     'black_hole': WHERE,
