@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The talosops.talos maintainers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Faults of the transport (state.faults): what a machine does on the wire, whatever its state is. See faults.md."""
+"""Faults of the transport (state.faults): what a machine does on the wire, whatever its state is. See docs/scenarios.md."""
 
 from __future__ import annotations
 
