@@ -73,7 +73,8 @@ requirements:
   - protobuf >= 4.21
   - PyYAML
   - cryptography
-  - kubernetes >= 24.2 (where the Kubernetes API is read)
+  - urllib3
+  - kubernetes >= 24.2 (where a kubeconfig names an exec plugin)
 notes:
   - With a local connection the task runs within Ansible itself and ships nothing. C(become) has no effect then.
   - To reach a cluster through another host, use C(delegate_to) and that host's connection, see the role P(talosops.talos.gather#role).
