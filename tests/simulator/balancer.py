@@ -9,10 +9,15 @@ import contextlib
 
 
 class Balancer:
-    """Plain TCP from one port to several, one connection each in turn; without targets it closes what it accepts."""
+    """Plain TCP from one port to several, one connection each in turn; without targets it closes what it accepts.
 
-    def __init__(self, targets, host='127.0.0.1', port=0):
-        self.targets = list(targets)
+    C(targets()) lists the (host, port) that are in use now. With C(checked) one that refuses is passed over; else whoever
+    is sent there is cut off.
+    """
+
+    def __init__(self, targets, checked=True, host='127.0.0.1', port=0):
+        self.targets = targets
+        self.checked = checked
         self.host = host
         self.port = port
         self._next = 0
@@ -32,10 +37,9 @@ class Balancer:
         task = asyncio.current_task()
         self._tasks.add(task)
         try:
-            if self.targets:
-                target = self.targets[self._next % len(self.targets)]
-                self._next += 1
-                far_reader, far_writer = await asyncio.open_connection(*target)
+            far = await self._far_end()
+            if far:
+                far_reader, far_writer = far
                 try:
                     await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
                 finally:
@@ -45,6 +49,16 @@ class Balancer:
         finally:
             self._tasks.discard(task)
             writer.transport.abort()
+
+    async def _far_end(self):
+        """A connection to the next target, None when there is none."""
+        targets = self.targets()
+        for _attempt in targets if self.checked else targets[:1]:
+            target = targets[self._next % len(targets)]
+            self._next += 1
+            with contextlib.suppress(OSError):
+                return await asyncio.open_connection(*target)
+        return None
 
 
 async def _pump(reader, writer):

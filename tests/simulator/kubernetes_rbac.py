@@ -29,7 +29,8 @@ class User:
 
 
 def user(der):
-    """The user of a client certificate. Raises Refusal without one, and for one that is not valid now (Talos lets no anonymous in)."""
+    """The user of a client certificate. Raises Refusal without one, and for one that is not valid now:
+    Talos lets nobody in who is not known."""
     if der is None:
         raise _unauthorized()
     certificate = x509.load_der_x509_certificate(der)

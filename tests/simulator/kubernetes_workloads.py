@@ -80,13 +80,16 @@ def workloads(model):
 
 def pods(model):
     """Every pod, told ones in the place of those that they are about."""
-    told = _told(model)
+    told, known = _told(model), workloads(model)
     found = []
-    for workload in workloads(model):
+    for workload in known:
         for number, node in enumerate(_places(model, workload)):
             name, spec = _take(told, workload, node)
             found.append(_pod(model, workload, node, number, name, spec))
+    whole = {(workload.name, None) for workload in known}
     for (name, node), spec in told.items():
+        if (name, node) in whole:
+            continue
         workload = _workload_of(model, name) or Workload(_base(name), 'Pod', f'example.org/{_base(name)}:latest', _base(name))
         if spec.get('node_gone') or node is None or node in model.kubernetes_nodes:
             found.append(_pod(model, workload, node, name, name, spec))

@@ -162,11 +162,13 @@ def _change(model, target, old, new, dry):
     if dry:
         return result
     model.kubernetes.change(resource, old, result)
+    if target.subresource == 'approval' and result['status'].get('certificate') and not old['status'].get('certificate'):
+        _certified(model, result['spec']['username'])
     return model.kubernetes.get(resource, target.namespace, target.name)
 
 
 def _approve(model, target, old, new):
-    """What the approval subresource takes, and what follows: the certificate, and the end of Talos's diagnostic."""
+    """What the approval subresource takes, and the certificate that follows."""
     if target.resource.kind != 'CertificateSigningRequest':
         raise Refusal(404, 'NotFound', 'the server could not find the requested resource', {})
     now = time(model.clock.now())
@@ -180,6 +182,14 @@ def _approve(model, target, old, new):
     kubernetes_csrs.settle(model, new)
     if not new['status']['conditions']:
         del new['status']['conditions']
+
+
+def _certified(model, username):
+    """kubelet serves its new certificate: Talos's diagnostic about the request ends."""
+    hostname = username.removeprefix('system:node:')
+    model.state['diagnostics'] = [one for one in model.state['diagnostics']
+                                  if one['id'] != 'kubelet-csr' or model.nodes[one['node']].hostname != hostname]
+    model.changed()
 
 
 def _conflict(target, text):
