@@ -254,3 +254,14 @@ def test_object_counts():
         assert kube('/api/v1/configmaps?limit=1')[1]['metadata']['remainingItemCount'] == 1199
         assert 'apiserver_storage_objects{resource="events"} 410000\n' in kube('/metrics')[1]
         assert 'apiserver_storage_objects{resource="nodes"} 5\n' in kube('/metrics')[1]
+
+
+def test_nodes_reason_in_words():
+    with _scenario('container-runtime-down') as (_cluster, kube):
+        ready = _conditions(kube(f'{NODES}/w-1')[1])['Ready']
+        assert (ready['reason'], ready['message']) == ('KubeletNotReady', 'container runtime is down')
+
+
+def test_every_scenario_about_kubernetes_is_here():
+    text = Path(__file__).read_text()
+    assert [path.stem for path in SCENARIOS.glob('*.yaml') if f"'{path.stem}'" not in text] == []
