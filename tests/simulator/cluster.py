@@ -95,7 +95,7 @@ class Cluster:
 
     def address(self, name):
         """The address of a machine as clients reach it."""
-        return self.nodes[name].address
+        return self.model.machines[name].address
 
     def kill(self, name):
         """Switch a machine off: its ports refuse, its connections are cut, its etcd and API server are gone."""
@@ -166,7 +166,7 @@ class Cluster:
         raise ScenarioError('All loopback addresses for simulated clusters are taken.')
 
     def _own_addresses(self):
-        return [node.address for node in self.nodes.values()] + ([self.model.vip] if self.model.vip else [])
+        return [node.address for node in self.model.machines.values()] + ([self.model.vip] if self.model.vip else [])
 
     def _start_proxy(self):
         server = self._background.serve(ConnectProxy())

@@ -63,7 +63,7 @@ async def list_(node, request, send, roles):
 
 
 def _matches(resource_id, options):
-    """No simulated resource has labels, so a term that wants one finds nothing."""
+    """Terms about labels find nothing that wants one: no planned read selects by them."""
     queries = options.get('label_query') or []
     absent = [all(term.get('invert') or term.get('op') == 'NOT_EXISTS' for term in query.get('terms', [])) for query in queries]
     if absent and not any(absent):

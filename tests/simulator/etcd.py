@@ -42,6 +42,7 @@ class Etcd:
 
     C(removed) are machines whose member was removed and whose data are still there; C(data) machines whose directory
     was filled since the scenario began, C(wiped) those whose directory was emptied.
+    C(elections) are (when, old leader, new leader, term) of those since the scenario began.
     """
 
     def __init__(self, model):
@@ -50,6 +51,8 @@ class Etcd:
         self.ids = {name: str(member).rjust(16, '0') for name, member in self.given['members'].items()}
         self.learners = set(self.given.get('learners') or ())
         self.removed, self.data, self.wiped = set(), set(), set()
+        self.elections = []
+        self._deposed = None
         self.alarms = [(self.ids.get(alarm['member'], str(alarm['member'])), alarm['alarm']) for alarm in self.given.get('alarms') or ()]
         self._corrupt = {member for member, alarm in self.alarms if alarm == 'CORRUPT'}
 
@@ -158,6 +161,8 @@ class Etcd:
         leader = self.given.get('leader')
         if leader not in (None, 'none') and leader in self.ids and leader not in self.learners and self._answers(leader):
             return
+        if leader not in (None, 'none'):
+            self._deposed = leader
         self.given['leader'] = 'none'
         self.model.timeline.later(timeline.ELECTION, self._elect)
 
@@ -167,12 +172,15 @@ class Etcd:
         if self.given.get('leader') in (None, 'none') and len(able) > len(voters) // 2:
             self.given['leader'] = first if first in able else able[0]
             self.given['raft_term'] += 1
+            old = self.ids.get(self._deposed, '0' * 16)
+            self.elections.append((self.model.clock.now(), old, self.ids[self.given['leader']], self.given['raft_term']))
         self.model.changed()
 
     def move_leader(self, name):
         """Leadership passes to another member, in a new term. Raises L(Refused)."""
         if name in self.learners or not self._answers(name):
             raise Refused('etcdserver: bad leader transferee')
+        self._deposed = self.given['leader']
         self.given['leader'] = 'none'
         self._elect(name)
 

@@ -19,6 +19,7 @@ _RECENT = timedelta(minutes=10)
 _COLOURS = {'DEBUG': 35, 'INFO': 34, 'WARN': 33, 'ERROR': 31}
 _SERVICE_LOGS = ('apid', 'containerd', 'cri', 'etcd', 'kubelet', 'trustd', 'udevd', 'auditd', 'syslogd')
 _PIDS = {'kubelet': 354}
+_SLOW_SYNC_MS, _SLOW_APPLY_MS = 1000, 100
 _CONTROLLERS = ('cluster.DiscoveryServiceController', 'cluster.MemberController', 'config.AcquireController', 'etcd.ConfigController',
                 'k8s.EndpointController', 'k8s.KubePrismController', 'k8s.NodeStatusController', 'network.AddressStatusController',
                 'network.NodeAddressController', 'secrets.APICertSANsController', 'time.SyncController', 'v1alpha1.ServiceController')
@@ -61,7 +62,7 @@ def kernel(node):
 
 def _told_sources(node):
     sources = [vocabulary.SOURCES.get(told['src']) for told in node.model.state['lines'] if told['node'] == node.name]
-    return list(dict.fromkeys(source for source in sources if source))
+    return list(dict.fromkeys(source for source in sources if source not in (None, 'k8s.io')))
 
 
 def _told(node, log_id, at, text):
@@ -152,11 +153,15 @@ def _etcd(node, _log_id):
         at = started + timedelta(seconds=2)
         elected = f'raft.node: {member} elected leader {leader} at term {term}'
         yield at, _etcd_line(at, 'info', 'v3@v3.6.0/node.go:370', elected, logger='raft')
-        changes = int(etcd.given.get('leader_changes_24h') or 0)
-        for number in range(changes):
-            at = node.model.clock.wall - timedelta(hours=23) + timedelta(hours=23) * number / max(changes, 1)
-            text = f'raft.node: {member} changed leader from {leader} to {leader} at term {term - changes + number}'
-            yield at, _etcd_line(at, 'info', 'v3@v3.6.0/node.go:374', text, logger='raft')
+        yield from _leader_changes(node, member, leader, term)
+    yield from _elections(node, member)
+    yield from _slow_disk(node)
+    if node.name in etcd.removed:
+        for event in node.events.get('etcd', ()):
+            if event.state == 'Running':
+                yield event.at, _etcd_line(event.at, 'error', 'etcdserver/server.go:846', 'the member has been permanently removed from the cluster',
+                                           {'local-member-id': member})
+                yield event.at, _etcd_line(event.at, 'fatal', 'etcdmain/etcd.go:198', 'listener failed', {'error': 'server is stopping'})
     for at in _every(node, timedelta(minutes=1)):
         about = {'local-member-id': member, 'timeout': '7s'}
         yield at, _etcd_line(at, 'info', 'etcdserver/corrupt.go:278', 'starting compact hash check', about)
@@ -175,6 +180,45 @@ def _etcd(node, _log_id):
             yield at, _etcd_line(at, 'info', 'v3@v3.6.0/raft.go:1077', voted, logger='raft')
             yield at, _etcd_line(at, 'warn', 'etcdserver/v3_server.go:1016', 'waiting for ReadIndex response took too long, retrying',
                                  {'sent-request-id': 9739212325479546037, 'retry-timeout': '500ms'})
+
+
+def _leader_changes(node, member, leader, term):
+    """As many as the scenario says of the last day, among those members that vote, the present leader the last."""
+    etcd, wall = node.model.etcd, node.model.clock.wall
+    changes = int(etcd.given.get('leader_changes_24h') or 0)
+    voters = [etcd.ids[name] for name in etcd.group(node) if name not in etcd.learners]
+    last = voters.index(leader) if leader in voters else 0
+    for number in range(changes):
+        at = max(wall - timedelta(hours=23) * (changes - number) / changes, node.boot)
+        old, new = (voters[(last - changes + number + step) % len(voters)] for step in (0, 1))
+        yield from _change(at, member, old, new, term - changes + number)
+
+
+def _change(at, member, old, new, term):
+    yield at, _etcd_line(at, 'info', 'v3@v3.6.0/node.go:376', f'raft.node: {member} lost leader {old} at term {term + 1}', logger='raft')
+    at += timedelta(seconds=1)
+    yield at, _etcd_line(at, 'info', 'v3@v3.6.0/node.go:370', f'raft.node: {member} elected leader {new} at term {term + 1}', logger='raft')
+
+
+def _elections(node, member):
+    """Those that took place since the scenario began."""
+    for at, old, new, term in node.model.etcd.elections:
+        if at > node.boot:
+            yield from _change(at - timedelta(seconds=1), member, old, new, term - 1)
+
+
+def _slow_disk(node):
+    """What etcd says of a disk: of syncs that take more than a second, and of requests and heartbeats that wait for more than 100 ms."""
+    latency = (node.given.get('disk') or {}).get('etcd_fsync_p99_ms') or 0
+    if latency > _SLOW_SYNC_MS:
+        for at in _every(node, timedelta(seconds=20)):
+            took = {'took': f'{latency / 1000:.9g}s', 'expected-duration': '1s'}
+            yield at, _etcd_line(at, 'warn', 'wal/wal.go:886', 'slow fdatasync', took)
+    if latency > _SLOW_APPLY_MS:
+        for at in _every(node, timedelta(seconds=7)):
+            yield at, _etcd_line(at, 'warn', 'txn/util.go:93', 'apply request took too long', {
+                'took': f'{latency * 1.3:.6f}ms', 'expected-duration': '100ms', 'prefix': 'read-only range ', 'request': 'key:"health" ',
+                'response': 'range_response_count:0 size:5'})
 
 
 def _etcd_line(at, level, caller, text, fields=None, logger=None):

@@ -14,7 +14,7 @@ import time
 from datetime import datetime, timedelta, timezone
 
 from tests.bed.grpc_server import INVALID_ARGUMENT, UNIMPLEMENTED, UNKNOWN, Status
-from tests.simulator import changes, logs, services
+from tests.simulator import changes, containers, logs, services, storage
 from tests.simulator.resource import timestamp
 from tests.simulator.schema import MESSAGES
 
@@ -162,12 +162,13 @@ async def _logs(node, request, send):
     asked = MESSAGES.decode('LogsRequest', request)
     if not asked.get('namespace') and asked.get('id') != 'kubelet':
         raise Status(INVALID_ARGUMENT, "namespace can't be empty")
-    if asked.get('driver') == 'CRI' or asked.get('namespace') == 'k8s.io' and asked.get('id') != 'kubelet' or asked.get('follow'):
+    if asked.get('follow'):
         raise Status(UNIMPLEMENTED, 'not simulated')
     log_id, tail = asked.get('id', ''), asked.get('tail_lines', 0)
-    if log_id not in logs.ids(node):
+    kubernetes = asked.get('driver') == 'CRI' and asked.get('namespace') == 'k8s.io' and log_id != 'kubelet'
+    if not kubernetes and log_id not in logs.ids(node):
         raise Status(UNKNOWN, f'log "{log_id}" was not registered')
-    lines = logs.lines(node, log_id, node.calls)
+    lines = containers.log(node, log_id) if kubernetes else logs.lines(node, log_id, node.calls)
     if tail >= 0:
         lines = lines[max(len(lines) - tail, 0):]
     data = b''.join(line + b'\n' for line in lines)
@@ -241,4 +242,9 @@ METHODS = {
     '/machine.MachineService/Memory': _memory,
     '/machine.MachineService/SystemStat': _system_stat,
     '/time.TimeService/Time': _time,
+    '/machine.MachineService/Mounts': storage.mounts,
+    '/machine.MachineService/DiskUsage': storage.disk_usage,
+    '/machine.MachineService/Containers': containers.containers,
+    '/machine.MachineService/ImageList': containers.image_list,
+    '/machine.ImageService/List': containers.image_service_list,
 }

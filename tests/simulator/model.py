@@ -11,7 +11,7 @@ import hashlib
 import ipaddress
 
 from tests.bed import pki
-from tests.simulator import lifecycle
+from tests.simulator import foreign, lifecycle
 from tests.simulator import scenario as scenarios
 from tests.simulator import values
 from tests.simulator.timeline import Timeline
@@ -48,10 +48,12 @@ class Model:
         self.nodes = {}
         for number, (node, address, control_plane) in enumerate(machines):
             self.nodes[node] = Node(self, node, str(address), control_plane, number)
-        self.machines = self.nodes
+        self.neighbours = []
+        self.machines = dict(self.nodes)
         self.etcd = Etcd(self)
         self.kubernetes = Store(self)
         lifecycle.begin(self)
+        foreign.settle(self)
 
     def original(self, value):
         """A text, or lists and mappings of them, with the addresses that the scenario itself has."""
@@ -147,7 +149,9 @@ class Model:
         for node in self.nodes.values():
             if address == node.address:
                 return node
-        return self.vip_holder if self.vip and address == self.vip else None
+        if self.vip and address == self.vip:
+            return self.vip_holder
+        return next((node for other in self.neighbours for node in other.nodes.values() if address == node.address), None)
 
     def node_named(self, hostname):
         return next((node for node in self.nodes.values() if node.hostname == hostname), None)

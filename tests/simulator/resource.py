@@ -25,6 +25,7 @@ class Resource:
     updated_after: timedelta = timedelta(seconds=1)
     proto: dict = field(default_factory=dict)
     annotations: dict = field(default_factory=dict)
+    labels: dict = field(default_factory=dict)
     updated_at: object = None
     yaml: str | None = None
 
@@ -36,7 +37,7 @@ def message(resource, resource_type, namespace, node):
     return {
         'metadata': {
             'namespace': namespace, 'type': resource_type, 'id': resource.id, 'version': str(resource.version), 'owner': resource.owner,
-            'phase': 'running', 'created': timestamp(created), 'updated': timestamp(updated), 'annotations': resource.annotations,
+            'phase': 'running', 'created': timestamp(created), 'updated': timestamp(updated), 'labels': resource.labels, 'annotations': resource.annotations,
         },
         'spec': {'proto_spec': _proto(resource, resource_type, node), 'yaml_spec': go_yaml.dump(resource.spec) if resource.yaml is None else resource.yaml},
     }

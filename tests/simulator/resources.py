@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from datetime import timedelta
 
-from tests.simulator import config_resources, resource_types, services
+from tests.simulator import config_resources, resource_types, services, storage
 from tests.simulator.kubernetes_nodes import details, node_metadata, readiness
 from tests.simulator.links import addresses, links, routes
 from tests.simulator.resource import Resource
@@ -271,6 +271,7 @@ KINDS = {
         Kind('KubeletSpecs.kubernetes.talos.dev', 'k8s', config_resources.kubelet_specs),
         Kind('APIServerConfigs.kubernetes.talos.dev', 'controlplane', config_resources.api_server_configs),
         Kind('MachineConfigs.config.talos.dev', 'config', config_resources.machine_configs),
+        Kind('VolumeStatuses.block.talos.dev', 'runtime', storage.volume_statuses),
         Kind('EtcdConfigs.etcd.talos.dev', 'etcd', config_resources.etcd_configs),
         Kind('NodeStatuses.kubernetes.talos.dev', 'k8s', _node_statuses),
         Kind('HostnameStatuses.net.talos.dev', 'network', _hostname_statuses),

@@ -25,6 +25,8 @@ machine_status: {stage: running, ready: true, unmet: []}
 uptime: 40d
 time: {offset_ms: 12, synced: true}
 memory_mib: {cp: 7900, worker: 7900}
+ephemeral: {size_gib: 100, used_pct: 30}
+foreign: {}
 etcd: {learners: [], db_mb: 52, in_use_mb: 31, quota_mb: 2048, raft_term: 7, alarms: []}
 discovery: {}
 nodes: {}
@@ -96,6 +98,7 @@ def _scenario(document, lines, source):
     _check_lines(given, lines, source)
     state = _merged(yaml.safe_load(DEFAULTS), given, ())
     _check_names(state, lines, source)
+    _check_kubernetes(state, lines, source)
     return Scenario(_with_derived_defaults(state, given), document.get('expected') or {}, source)
 
 
@@ -149,8 +152,6 @@ def _check_lines(state, lines, source):
     for number, line in enumerate(state.get('lines') or ()):
         src = str(line.get('src'))
         path = ('state', 'lines', number, 'src')
-        if src in vocabulary.SOURCES_LATER:
-            raise ScenarioError(f'{_where(path, lines, source)}: {_dotted(path)} {src!r} is not served yet.')
         if src not in vocabulary.SOURCES and not src.startswith('talosctl'):
             raise ScenarioError(f'{_where(path, lines, source)}: unknown {_dotted(path)} {src!r}.')
 
@@ -158,6 +159,7 @@ def _check_lines(state, lines, source):
 def _check_names(state, lines, source):
     """Machines that a scenario speaks of must be machines of its topology, where only those make sense."""
     machines = {*(state['topology'].get('cp') or {}), *(state['topology'].get('workers') or {})}
+    machines |= {name for name in state['foreign'] if name != 'reachable_from_production'}
     etcd = state['etcd']
     named = [(('state', 'nodes', name), name) for name in state['nodes']]
     named += [(('state', 'diagnostics', number, 'node'), item['node']) for number, item in enumerate(state['diagnostics'])]
@@ -173,6 +175,22 @@ def _check_names(state, lines, source):
     for path, name in named:
         if name not in machines:
             raise ScenarioError(f'{_where(path, lines, source)}: {_dotted(path)} names {name}, which is no machine of the topology.')
+
+
+def _check_kubernetes(state, lines, source):
+    """Requests have names, and pods stand on Nodes that there are, or are said to be gone."""
+    for number, request in enumerate(state['k8s'].get('csrs') or ()):
+        if not request.get('name'):
+            raise ScenarioError(f'{_where(("state", "k8s", "csrs", number), lines, source)}: state.k8s.csrs[{number}] has no name.')
+    nodes = {*(state['topology'].get('cp') or {}), *(state['topology'].get('workers') or {}), *(state['k8s'].get('nodes') or {})}
+    for key in ('pods', 'kube_system'):
+        told = state['k8s'].get(key)
+        for pod, said in (told.items() if isinstance(told, dict) else ()):
+            name, _space, node = pod.partition(' (')
+            gone = isinstance(said, dict) and said.get('node_gone')
+            if node and not gone and node.removesuffix(')') not in nodes or ' ' in name:
+                path = ('state', 'k8s', key, pod)
+                raise ScenarioError(f'{_where(path, lines, source)}: state.k8s.{key} {pod!r} is not "name" or "name (Node)" with a Node that there is.')
 
 
 def _named_calls(told):

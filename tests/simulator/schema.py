@@ -18,6 +18,9 @@ ENUMS = {
     'tcpState': {'RESERVED': 0, 'ESTABLISHED': 1, 'SYN_SENT': 2, 'SYN_RECV': 3, 'FIN_WAIT1': 4, 'FIN_WAIT2': 5, 'TIME_WAIT': 6, 'CLOSE': 7,
                  'CLOSEWAIT': 8, 'LASTACK': 9, 'LISTEN': 10, 'CLOSING': 11},
     'driver': {'CONTAINERD': 0, 'CRI': 1},
+    'namespace': {'NS_UNKNOWN': 0, 'NS_SYSTEM': 1, 'NS_CRI': 2},
+    'volumePhase': {'waiting': 0, 'failed': 1, 'missing': 2, 'located': 3, 'provisioned': 4, 'prepared': 5, 'ready': 6, 'closed': 7},
+    'volumeType': {'partition': 0, 'disk': 1, 'tmpfs': 2, 'directory': 3, 'symlink': 4, 'overlay': 5, 'external': 6},
     'alarm': {'NONE': 0, 'NOSPACE': 1, 'CORRUPT': 2},
     'applyMode': {'REBOOT': 0, 'AUTO': 1, 'NO_REBOOT': 2, 'STAGED': 3, 'TRY': 4},
     'fileType': {'REGULAR': 0, 'DIRECTORY': 1, 'SYMLINK': 2},
@@ -107,6 +110,22 @@ raft_applied_index:int=7 errors:[]string=8 is_learner:bool=9 member_id:int=10 st
     ResetPartition = label:string=1 wipe:bool=2
     ResetRequest = graceful:bool=1 reboot:bool=2 system_partitions_to_wipe:[]ResetPartition=3 user_disks_to_wipe:[]string=4 mode:int=5
 
+    MountStat = filesystem:string=1 size:int=2 available:int=3 mounted_on:string=4
+    Mounts = stats:[]MountStat=2
+    MountsResponse = messages:[]Mounts=1
+    DiskUsageRequest = recursion_depth:int=1 all:bool=2 threshold:int=3 paths:[]string=4
+    DiskUsageInfo = name:string=2 size:int=3 error:string=4 relative_name:string=5
+    ContainersRequest = namespace:string=1 driver:enum.driver=2
+    ContainerInfo = namespace:string=1 id:string=2 image:string=3 pid:int=4 status:string=5 pod_id:string=6 name:string=7 \
+network_namespace:string=8 internal_id:string=9 uid:string=10
+    Containers = containers:[]ContainerInfo=2
+    ContainersResponse = messages:[]Containers=1
+    ImageListRequest = namespace:enum.namespace=1
+    ImageListResponse = name:string=2 digest:string=3 size:int=4 created_at:Timestamp=5
+    ContainerdInstance = driver:enum.driver=1 namespace:enum.namespace=2
+    ImageServiceListRequest = containerd:ContainerdInstance=1
+    ImageServiceListResponse = name:string=1 digest:string=2 size:int=3 created_at:Timestamp=4 labels:map<string>=5
+
     ListRequest = root:string=1 recurse:bool=2 recursion_depth:int=3 types:[]enum.fileType=4 report_xattrs:bool=5
     FileInfo = metadata:Metadata=1 name:string=2 size:int=3 mode:int=4 modified:int=5 is_dir:bool=6 error:string=7 link:string=8 \
 relative_name:string=9 uid:int=10 gid:int=11
@@ -125,7 +144,7 @@ relative_name:string=9 uid:int=10 gid:int=11
     TimeResponse = messages:[]Time=1
 
     cosi.Metadata = namespace:string=1 type:string=2 id:string=3 version:string=4 owner:string=5 phase:string=6 created:Timestamp=7 \
-updated:Timestamp=8 annotations:map<string>=11
+updated:Timestamp=8 labels:map<string>=10 annotations:map<string>=11
     cosi.Spec = proto_spec:bytes=1 yaml_spec:string=2
     cosi.Resource = metadata:cosi.Metadata=1 spec:cosi.Spec=2
     cosi.LabelTerm = key:string=1 op:enum.labelOp=2 value:[]string=3 invert:bool=5
@@ -197,6 +216,11 @@ enableFSQuotaMonitoring:bool=12 extraArgs:map<Values>=15 allowSchedulingOnContro
     KubeletConfigs-1.12 = image:string=1 clusterDNS:[]string=2 clusterDomain:string=3 extraArgs:map<string>=4 extraConfig:struct=6 \
 cloudProviderExternal:bool=7 defaultRuntimeSeccompEnabled:bool=8 skipNodeRegistration:bool=9 staticPodListURL:string=10 \
 disableManifestsDirectory:bool=11 enableFSQuotaMonitoring:bool=12 allowSchedulingOnControlPlane:bool=0
+    VolumeMount = targetPath:string=1 selinuxLabel:string=2 projectQuotaSupport:bool=3 parentId:string=4 fileMode:int=5 uid:int=6 gid:int=7 \
+recursiveRelabel:bool=8
+    VolumeLink = symlinkTargetPath:string=1 force:bool=2
+    VolumeStatuses = phase:enum.volumePhase=1 location:string=2 size:int=9 filesystem:int=10 prettySize:string=13 type:enum.volumeType=16 \
+mountSpec:VolumeMount=15 symlink:VolumeLink=18
     KubeletSpecs = image:string=1 args:[]string=2 expectedNodename:string=4 config:struct=5
     PodResources = requests:map<string>=1 limits:map<string>=2
     APIServerConfigs = image:string=1 cloudProvider:string=2 controlPlaneEndpoint:string=3 etcdServers:[]string=4 localPort:int=5 \

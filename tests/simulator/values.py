@@ -9,6 +9,7 @@ import re
 from datetime import datetime, timedelta, timezone
 
 from tests.simulator import vocabulary
+from tests.simulator.sizes import size as storage_size
 from tests.simulator.schema import ENUMS
 
 _DURATION = re.compile(r'(\d+(?:\.\d+)?)(d|h|ms|m|s)')
@@ -118,6 +119,7 @@ _FORMS = {
         lambda value: value == 'ok' or bool(re.fullmatch(r'rejected: *\S.*', value)), 'ok, or "rejected: " and the text of the refusal'),
     vocabulary.API_SERVERS: (lambda value: value in ('up', 'down', 'never up'), 'up, down, never up, or a mapping'),
     vocabulary.API_SERVER: (lambda value: value in ('up', 'refused'), 'up or refused'),
+    vocabulary.SIZE: (lambda value: storage_size(value) >= 0, 'a size such as 12GiB, or a number of GiB'),
     vocabulary.STAGE: (lambda value: value in ENUMS['stage'], 'a stage of a machine'),
     vocabulary.WHERE: (
         lambda value: isinstance(value, list) or isinstance(value, dict) and all(where in ('client', 'anywhere') for where in value.values()),

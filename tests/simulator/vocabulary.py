@@ -27,6 +27,7 @@ URL = 'url'
 NUMBERS = 'numbers'
 TLS_FAULT = 'tls fault'
 READY = 'ready'
+SIZE = 'size'
 API_SERVERS = 'api servers'
 API_SERVER = 'api server'
 FLAPPING = 'flapping'
@@ -41,6 +42,8 @@ WHERE = 'where'
 
 TLS_FAILS = 'TLS fails both ways'
 
+_EPHEMERAL = {'size_gib': NUMBER, 'used_pct': NUMBER, 'top': {'*': SIZE}}
+
 _NODE = {
     'talos': VERSION,
     'services': {'*': SERVICE},
@@ -48,9 +51,9 @@ _NODE = {
     'machine_status': {'stage': STAGE, 'ready': BOOL, 'unmet': NAMES},
     'uptime': DURATION,
     'time': {'offset_ms': NUMBER, 'synced': BOOL},
-    'ephemeral': LATER,
+    'ephemeral': _EPHEMERAL,
     'memory_mib': NUMBER,
-    'disk': LATER,
+    'disk': {'etcd_fsync_p99_ms': NUMBER},
     'addresses': {'routed': PREFIXES, 'routed-no-k8s': PREFIXES},
     'node_ip': ADDRESS,
     'reachable': BOOL,
@@ -123,7 +126,7 @@ STATE = {
     'uptime': DURATION,
     'time': {'offset_ms': NUMBER, 'synced': BOOL},
     'memory_mib': {'cp': NUMBER, 'worker': NUMBER},
-    'ephemeral': LATER,
+    'ephemeral': _EPHEMERAL,
     'nodes': {'*': _NODE},
     'addresses': {'routed': PREFIXES, 'routed-no-k8s': PREFIXES},
     'machine_config': _MACHINE_CONFIG,
@@ -136,7 +139,7 @@ STATE = {
         'duplicates': {'*': ADDRESSES},
         '*': NAMES,
     },
-    'foreign': LATER,
+    'foreign': {'reachable_from_production': BOOL, '*': ADDRESS},
     'k8s': {
         'api': {'': API_SERVERS, '*': API_SERVER},
         'nodes': {'*': _KUBERNETES_NODE},
@@ -174,12 +177,13 @@ STATE['faults'] = FAULTS
 
 DOCUMENT = {'state': STATE, 'expected': EXPECTED}
 
-# Where a log line of a scenario stands, by its src; None: the state itself makes the client see it.
+# Where a log line of a scenario stands, by its src: the log of a service or of a container (k8s.io); None: the state itself makes the client see it.
 SOURCES = {
     'machined dmesg': 'machined',
     'etcd log': 'etcd',
     'kubelet log': 'kubelet',
     'controller-runtime': 'controller-runtime',
+    'kube-apiserver': 'k8s.io',
+    'pod log': 'k8s.io',
     'gRPC error': None,
 }
-SOURCES_LATER = ('kube-apiserver', 'pod log')

@@ -1,0 +1,126 @@
+# Copyright (c) 2026, The talosops.talos maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The disk of a machine: Mounts, DiskUsage and the volumes (talos-api 5.1, 5.3, 6.8); what C(ephemeral) says of /var."""
+
+from __future__ import annotations
+
+from tests.bed.grpc_server import UNKNOWN, Status
+from tests.simulator.resource import Resource
+from tests.simulator.schema import MESSAGES
+from tests.simulator.sizes import GIB, size
+
+_STATE_BYTES, _META_BYTES = 104_857_600, 1_048_576
+_RELABEL = {'recursiveRelabel': True}
+# id: (target, SELinux label, parent, mode, more)
+_DIRECTORIES = {
+    '/var/lib': ('lib', 'ephemeral', 'EPHEMERAL', 448, {}),
+    '/var/lib/cni': ('cni', 'cni_state', '/var/lib', 448, _RELABEL),
+    '/var/lib/containerd': ('containerd', 'containerd_state', '/var/lib', 0, {}),
+    '/var/lib/kubelet': ('kubelet', 'kubelet_state', '/var/lib', 448, {}),
+    '/var/lib/kubelet/seccomp': ('seccomp', 'seccomp_profile', '/var/lib/kubelet', 448, {}),
+    '/var/lib/kubelet/seccomp/profiles': ('profiles', 'seccomp_profile', '/var/lib/kubelet/seccomp', 448, _RELABEL),
+    '/var/log': ('log', 'var_log', 'EPHEMERAL', 493, {}),
+    '/var/log/audit': ('audit', 'audit_log', '/var/log', 448, {}),
+    '/var/log/audit/kube': ('kube', 'kube_log', '/var/log/audit', 448, {'uid': 65534, 'gid': 65534, **_RELABEL}),
+    '/var/log/containers': ('containers', 'containers_log', '/var/log', 493, {}),
+    '/var/log/pods': ('pods', 'pods_log', '/var/log', 493, {}),
+    '/var/mnt': ('mnt', 'ephemeral', 'EPHEMERAL', 493, {}),
+    '/var/run/lock': ('lock', 'var_lock', '/var/run', 493, {}),
+    'ETCD': ('etcd', 'etcd_data', '/var/lib', 448, {'uid': 60, 'gid': 60, **_RELABEL}),
+}
+_USUAL = {'/var/lib/containerd': 0.7, '/var/lib/kubelet': 0.15, '/var/log': 0.1}
+
+
+def ephemeral(node):
+    """(bytes, bytes used) of the EPHEMERAL volume of a machine."""
+    told = {**node.model.state['ephemeral'], **(node.given.get('ephemeral') or {})}
+    total = int(told['size_gib'] * GIB)
+    return total, int(total * told['used_pct'] / 100)
+
+
+def _usage(node):
+    """{path: bytes} under /var: what the scenario names, the usual ones for the rest."""
+    _total, used = ephemeral(node)
+    told = {**(node.model.state['ephemeral'].get('top') or {}), **((node.given.get('ephemeral') or {}).get('top') or {})}
+    sizes = {path: size(given) for path, given in told.items()}
+    rest = max(used - sum(sizes.values()), 0)
+    return {**{path: int(rest * share) for path, share in _USUAL.items()}, **sizes}
+
+
+async def mounts(node, _request, send):
+    """Every mount with its size and what is left, in bytes."""
+    total, used = ephemeral(node)
+    memory = node.memory_mib * 1024 * 1024
+    rows = [('rootfs', '/', 79_691_776, 0), ('devtmpfs', '/dev', memory // 2, memory // 2), ('proc', '/proc', 0, 0), ('sysfs', '/sys', 0, 0),
+            ('tmpfs', '/run', memory // 2, memory // 2 - 1_589_248), ('tmpfs', '/system', memory // 2, memory // 2 - 286_720),
+            ('tmpfs', '/tmp', 67_108_864, 67_108_864), ('/dev/vda5', '/system/state', _STATE_BYTES, _STATE_BYTES - 6_291_456),
+            ('/dev/vda6', '/var', total, total - used), ('/dev/vda6', '/var/lib/kubelet', total, total - used)]
+    stats = [{'filesystem': name, 'mounted_on': path, 'size': bytes_, 'available': left} for name, path, bytes_, left in rows]
+    await send(MESSAGES.encode('MountsResponse', {'messages': [{'stats': stats}]}))
+
+
+async def disk_usage(node, request, send):
+    """Directories under the paths that are asked for, deepest first, then the path itself; without paths nothing (rec)."""
+    asked = MESSAGES.decode('DiskUsageRequest', request)
+    sizes, depth = _usage(node), asked.get('recursion_depth', 0)
+    for path in asked.get('paths') or ():
+        root = path.rstrip('/') or '/'
+        inside = {one: bytes_ for one, bytes_ in sizes.items() if _is_in(one, root)}
+        if not inside and not any(_is_in(root, one) for one in sizes) and root not in ('/', '/var', '/var/lib'):
+            raise Status(UNKNOWN, f'lstat {root}: no such file or directory')
+        for each in sorted(_ancestors(inside, root), key=lambda one: (-one.count('/'), one)):
+            relative = each.removeprefix(root).strip('/')
+            bytes_ = sum(one for at, one in inside.items() if _is_in(at, each))
+            if relative.count('/') < (depth or 1) and bytes_ >= asked.get('threshold', 0):
+                await send(MESSAGES.encode('DiskUsageInfo', {'name': each, 'size': bytes_, 'relative_name': relative}))
+        await send(MESSAGES.encode('DiskUsageInfo', {'name': root, 'size': sum(inside.values()), 'relative_name': '.'}))
+
+
+def _is_in(path, root):
+    return path == root or path.startswith(root.rstrip('/') + '/')
+
+
+def _ancestors(paths, root):
+    """Every directory between a path and C(root), without it."""
+    found = set()
+    for path in paths:
+        while path != root and _is_in(path, root):
+            found.add(path)
+            path = path.rpartition('/')[0]
+    return found
+
+
+def volume_statuses(node):
+    """Directories everywhere; partitions on metal, which a container has none of (rec)."""
+    own = {'EPHEMERAL': ('/var', 'ephemeral', '', 493, {}), 'STATE': ('/system/state', 'system_state', '', 448, {})}
+    metal = node.model.platform != 'container'
+    found = [_directory(name, *told) for name, told in {**_DIRECTORIES, **({} if metal else own)}.items()]
+    found.append(_volume('/var/run', {
+        'phase': 'ready', 'type': 'symlink', 'mountSpec': {'targetPath': '/var/run', 'selinuxLabel': '', 'projectQuotaSupport': False},
+        'symlink': {'symlinkTargetPath': '/run', 'force': True}}))
+    if not metal:
+        return [*found, _volume('META', {'phase': 'waiting', 'type': 'partition'}, version=1)]
+    return found + [
+        _volume(name, {'phase': 'ready', 'type': 'partition', 'location': f'/dev/vda{number}', 'size': bytes_, 'filesystem': kind,
+                       'prettySize': _pretty(bytes_)}, version=6, proto={'filesystem': code})
+        for name, number, bytes_, kind, code in (('EPHEMERAL', 6, ephemeral(node)[0], 'xfs', 2), ('META', 4, _META_BYTES, 'none', 0),
+                                                 ('STATE', 5, _STATE_BYTES, 'xfs', 2))]
+
+
+def _directory(name, target, label, parent, mode, more):
+    mount = {'targetPath': target, 'selinuxLabel': f'system_u:object_r:{label}_t:s0', 'projectQuotaSupport': False,
+             **({'parentId': parent} if parent else {}), **({'fileMode': mode} if mode else {}), **more}
+    return _volume(name, {'phase': 'ready', 'type': 'directory', 'mountSpec': mount}, version=7 if name == 'STATE' else 2)
+
+
+def _volume(name, spec, version=2, proto=None):
+    return Resource(name, 'block.VolumeManagerController', spec, version=version, proto=proto or {}, labels={'talos.dev/system-volume': ''})
+
+
+def _pretty(bytes_):
+    """As humanize.Bytes writes sizes."""
+    for unit, scale in (('TB', 1000 ** 4), ('GB', 1000 ** 3), ('MB', 1000 ** 2), ('kB', 1000)):
+        if bytes_ >= scale:
+            value = bytes_ / scale
+            return f'{value:.1f} {unit}' if value < 10 else f'{value:.0f} {unit}'
+    return f'{bytes_} B'
