@@ -36,13 +36,12 @@ def _from_bootstrap(model):
         born = nodes.created(model, name)
         if model.node_named(name) and model.clock.now() - born < _KEPT:
             yield {'name': f'csr-{suffix(f"{model.seed}/csr/{name}")}', 'signer': CLIENT, 'username': f'system:bootstrap:{suffix(model.seed, 6)}',
-                   'usages': ['digital signature', 'client auth'], 'age': f'{(model.clock.wall - born).total_seconds():.0f}s', 'state': 'Approved',
-                   'subject': f'{_NODE_USER}{name}'}
+                   'usages': ['digital signature', 'client auth'], 'born': born, 'state': 'Approved', 'subject': f'{_NODE_USER}{name}'}
 
 
 def _csr(model, told):
     username = told.get('username') or 'system:unknown'
-    born = model.clock.wall - duration(told.get('age') or '1m')
+    born = told.get('born') or model.clock.wall - duration(told.get('age') or '1m')
     serving = told.get('signer', SERVING) == SERVING
     usages = told.get('usages') or ['digital signature', 'server auth' if serving else 'client auth']
     item = {

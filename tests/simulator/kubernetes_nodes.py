@@ -106,7 +106,7 @@ def _node(model, name, listed):
     found, node = details(listed), model.node_named(name)
     born = created(model, name)
     ready, since = readiness(model, listed)
-    since = since or min(born + _READY_AFTER, model.clock.wall)
+    since = since or min(born + _READY_AFTER, model.clock.now())
     control_plane = is_control_plane(model, name)
     labels, annotations = node_metadata(name, control_plane, node)
     conditions = _conditions(model, found, ready, since, born)

@@ -240,7 +240,7 @@ def _ready_of(model, workload):
 
 
 def _born(model):
-    return min(model.bootstrapped_at + timedelta(seconds=55), model.clock.wall)
+    return min(model.bootstrapped_at + timedelta(seconds=55), model.clock.now())
 
 
 def _workload(model, kind, workload, annotations, labels):

@@ -169,8 +169,12 @@ class Store:
         self._told_nodes[name] = self._told_nodes.get(name, {}) | said
 
     def _heard(self, what, node):
-        """A machine that goes takes its kubelet along; a kubelet that starts registers its Node where there is none."""
+        """A machine that goes takes its kubelet along; a kubelet that starts registers its Node where there is none, at first all of them."""
         name = node.hostname
+        if what == 'bootstrapped':
+            now = self.model.clock.now()
+            self.registrations |= {other.hostname: now for other in self.model.nodes.values()}
+            self.model.state['bootstrapped'] = {'node': node.name, 'at': f'+{(now - self.model.clock.wall).total_seconds():.3f}s'}
         if what == 'gone':
             self.model.timeline.later(_GRACE, lambda: self._silent(node))
         if what in ('booted', 'kubelet'):

@@ -164,7 +164,7 @@ def _base(name):
 
 def _pod(model, workload, node, number, name, told):
     """None when it was deleted and nothing makes it anew; a workload makes another one in its place."""
-    slot, turn = f'{workload.namespace}/{workload.name}/{node}/{number}', 0
+    slot, turn = f'{workload.namespace}/{workload.name}/{node}{model.kubernetes.registrations.get(node, "")}/{number}', 0
     while uid(f'{model.seed}/pod/{slot}/{turn}') in model.kubernetes.deleted:
         turn += 1
     if turn and workload.kind == 'Pod':
@@ -182,8 +182,8 @@ def _born(model, workload, node, told):
     if told.get('age'):
         return model.clock.wall - duration(told['age'])
     if node in model.kubernetes_nodes:
-        return min(nodes.created(model, node) + workload.start, model.clock.wall)
-    return min(model.bootstrapped_at + timedelta(minutes=1), model.clock.wall)
+        return min(nodes.created(model, node) + workload.start, model.clock.now())
+    return min(model.bootstrapped_at + timedelta(minutes=1), model.clock.now())
 
 
 def ip(model, pod):

@@ -188,7 +188,7 @@ def _certified(model, username):
     """kubelet serves its new certificate: Talos's diagnostic about the request ends."""
     hostname = username.removeprefix('system:node:')
     model.state['diagnostics'] = [one for one in model.state['diagnostics']
-                                  if one['id'] != 'kubelet-csr' or model.nodes[one['node']].hostname != hostname]
+                                  if one['id'] != 'kubelet-csr' or model.node_named(hostname) is not model.nodes.get(one['node'])]
     model.changed()
 
 

@@ -110,7 +110,7 @@ class Model:
 
     @property
     def kubernetes_ran(self):
-        return self.state['k8s']['api'] != 'never up' and bool(self.state['etcd']['members'])
+        return self.state['k8s']['api'] != 'never up' and bool(self.etcd.ids)
 
     @property
     def kubernetes_nodes(self):

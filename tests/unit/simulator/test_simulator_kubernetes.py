@@ -9,9 +9,10 @@ import sys
 from datetime import datetime, timedelta, timezone
 
 import pytest
+import urllib3
 from cryptography import x509
 
-from tests.simulator import Cluster
+from tests.simulator import Cluster, lifecycle
 from tests.simulator.schema import MESSAGES
 from tests.unit.simulator.caller import Caller
 from tests.unit.simulator.kubectl import CSRS, LEASES, NODES, PODS, Kubectl, admin
@@ -187,7 +188,9 @@ def test_the_node_of_a_living_machine_comes_back_when_its_kubelet_starts():
         kube.delete(f'{NODES}/w-1')
         assert kube(f'{NODES}/w-1')[0] == 404
         assert _statuses(cluster, 'w-1') == []
-        cluster.model.tell('kubelet', cluster.nodes['w-1'])
+        cluster._do(lambda: lifecycle.restart_kubelet(cluster.nodes['w-1']))
+        assert kube(f'{NODES}/w-1')[0] == 404
+        cluster.skip(5)
         new = kube(f'{NODES}/w-1')[1]['metadata']
         assert new['uid'] != old['uid']
         assert int(new['resourceVersion']) > int(old['resourceVersion'])
@@ -319,3 +322,16 @@ def test_the_node_of_a_dead_machine_falls_silent():
         assert kube(f'{NODES}/w-2')[1]['status']['conditions'][-1]['status'] == 'Unknown'
         pods = kube.items(f'{PODS}?fieldSelector=spec.nodeName%3Dw-2')
         assert {one['status'] for pod in pods.values() for one in pod['status']['conditions'] if one['type'] == 'Ready'} == {'False'}
+
+
+def test_a_cluster_that_is_bootstrapped_has_a_kubernetes_api_of_that_age():
+    before = {'k8s': {'api': 'never up'}, 'etcd': {'members': {}}, 'services_cp': {'etcd': ['Preparing', '?']}, 'uptime': '3h'}
+    with Cluster.from_state(before) as cluster:
+        with pytest.raises(urllib3.exceptions.NewConnectionError):
+            admin(cluster)('/readyz', cluster.address('cp-1'))
+        cluster._do(lambda: lifecycle.bootstrap(cluster.nodes['cp-1']))
+        cluster.skip(60)
+        kube = admin(cluster)
+        born = {node['metadata']['creationTimestamp'] for node in kube.items(NODES, address=cluster.address('cp-1')).values()}
+        assert all(datetime.now(timezone.utc) - datetime.fromisoformat(text.replace('Z', '+00:00')) < timedelta(minutes=1) for text in born)
+        assert len(kube.items(CSRS, address=cluster.address('cp-1'))) == 5
