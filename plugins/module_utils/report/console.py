@@ -53,7 +53,7 @@ def headline(report):
     name = _clean(report.get('cluster') or 'cluster')
     if report['class'] == v.NOT_JUDGED:
         return f'{name}: not judged, no control plane node could be read'
-    whole = 'complete' if report.get('complete') else 'NOT complete: ' + '; '.join(_incomplete(report))
+    whole = 'complete' if report.get('complete') else f'NOT complete ({"; ".join(_incomplete(report))})'
     return f'{name}: {report["class"]}, {whole}'
 
 

@@ -39,9 +39,9 @@ def lines_of(said):
 
 
 def test_first_line_says_cluster_class_and_what_was_not_seen():
-    assert lines_of(report())[0] == 'rt: healthy, NOT complete: 30 of 33 sections are not built yet'
+    assert lines_of(report())[0] == 'rt: healthy, NOT complete (30 of 33 sections are not built yet)'
     first = ' '.join(line.strip() for line in lines_of(report('one-cp-down'))[:2])
-    assert first.startswith('rt: errors, NOT complete: not read: cp3;')
+    assert first.startswith('rt: errors, NOT complete (not read: cp3;')
 
 
 def test_complete_and_not_judged_are_said_so():
