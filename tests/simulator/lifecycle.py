@@ -198,9 +198,8 @@ def bootstrap(node):
 def _first(node):
     etcd = node.model.etcd
     etcd.add(node, learner=False)
-    etcd.given['raft_term'] = 2
+    etcd.given |= {'leader': node.name, 'raft_term': 2}
     _runs(node)
-    etcd.settle()
     for other in node.model.control_planes:
         if other.reachable and not etcd.is_member(other) and other.service('etcd')[0] == 'Preparing':
             join(other)
