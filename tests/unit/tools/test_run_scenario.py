@@ -110,3 +110,11 @@ def test_a_consequence_of_a_consequence_is_one_of_the_cause(report):
 def test_expectations_that_mean_nothing_are_refused(expected, text):
     assert text in problem(expected)
     assert problem(EXPECTED) is None
+
+
+def test_a_class_that_only_an_unbuilt_section_could_make_is_not_built(report):
+    report['sections']['x.time'].update(verdict='unknown', reason='not built yet')
+    expected = {**EXPECTED, 'class': 'critical', 'findings': [*EXPECTED['findings'], {'section': 'x.time', 'severity': 'critical'}]}
+    assert compare(report, expected)[0].state == UNBUILT
+    expected['findings'].append({'section': 'etcd.alarm', 'severity': 'critical'})
+    assert compare(report, expected)[0].state == NOT_MET
