@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 
+from ansible_collections.talosops.talos.plugins.module_utils.api.errors import UNREACHABLE
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import (
     NETWORK_FAULTS, PRESENT, failure_of, fault, is_network_fault, listed, lists_in_discovery, machine_at, node_of, node_ready, ordered,
     presence, seen, span,
@@ -39,6 +40,7 @@ _STEPS = {
 }
 _OPEN = 'If it is up, let TCP port 50000 through: from clients to the control plane nodes, and from those to every node.'
 _BLOCKED = ('refused', 'no_route', 'timeout', 'reset')
+_NOT_DIALLED = ('refused', 'no_route', 'timeout')
 _CSR = re.compile(r'^(?P<at>\S+Z)?.*failed to sign API server CSR: (?P<why>.*)')
 _ANSI = re.compile(r'\x1b\[[0-9;]*m')
 _APID_CERTIFICATES_ONLY = re.compile(r'^Waiting for api certificates(?: to be ready)?$')
@@ -51,7 +53,7 @@ def machine_unreachable(view):
     outcomes = []
     for machine in ordered(view.snapshot.machines):
         if machine.answered:
-            outcomes.append(ok(machine.key, nodes=[machine.key]))
+            outcomes.append(_lost(machine) or ok(machine.key, nodes=[machine.key]))
         elif presence(view, machine) != PRESENT:
             continue
         elif failure_of(view, machine) is None:
@@ -65,6 +67,23 @@ def machine_unreachable(view):
             outcomes.append(_endpoint_unreachable(endpoint))
     outcomes.append(unknown('cluster', 'the ports inside the cluster: no control plane node could be asked', explained_by=('not_judged',)))
     return outcomes
+
+
+def _lost(machine):
+    """A machine that answered first and could not be dialled any more before all of it was read; None for others."""
+    lost = []
+    for kind, datum in (*machine.data.items(), *((f'log {name}', datum) for name, datum in machine.logs.items())):
+        failure = {'kind': 'node_unreachable', 'text': datum.reason}
+        if datum.state == UNREACHABLE and kind != 'certificate' and fault(failure) in _NOT_DIALLED:
+            lost.append((kind, datum, fault(failure)))
+    if not lost:
+        return None
+    kind = lost[0][2]
+    return error(
+        machine.key, f'{machine.label} answered at first and was lost while it was read: {NETWORK_FAULTS[kind]}',
+        f'The machine went down, its apid ended, or the path to it broke just now: {len(lost)} reads of it are missing.',
+        f'{_LOOK.format(name=machine.label)} If it is meant to reboot, gather again when it is back.',
+        nodes=[machine.key], evidence=[seen(machine, name, datum.reason) for name, datum, _kind in lost], asserts=(f'unreachable:{machine.key}',))
 
 
 def _not_tried(machine):

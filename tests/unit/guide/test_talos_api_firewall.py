@@ -29,6 +29,21 @@ def test_each_silence_has_its_words(kind, text, word):
     assert states.above_info(judged) == {UNREACHABLE: 'error'}
 
 
+@pytest.mark.parametrize('text, verdict', [
+    ('The endpoint cannot reach 10.5.0.5: dial tcp 10.5.0.5:50000: connect: connection refused', 'error'), ('dial tcp 10.5.0.5:50000: i/o timeout', 'error'),
+    ('stream terminated by RST_STREAM', 'ok')])
+def test_a_machine_that_was_lost_while_it_was_read(text, verdict):
+    snap = states.snapshot()
+    machine = states.named(snap, 'w1')
+    machine.data['RouteStatuses'] = machine.logs['controller-runtime'] = Datum('unreachable', reason=text, at=snap.finished_at)
+    judged = states.report(snap)
+    assert states.verdict(judged, UNREACHABLE) == verdict
+    if verdict == 'error':
+        found = states.finding(judged, UNREACHABLE)
+        assert found['nodes'] == ['w1'] and 'was lost while it was read' in found['title'] and '2 reads' in found['means']
+        assert [evidence['source'] for evidence in found['evidence']] == ['RouteStatuses', 'log controller-runtime']
+
+
 def test_a_frozen_machine_is_not_blamed_on_the_port():
     snap = states.snapshot()
     states.dead(snap, 'w1', 'deadline', 'no answer within 10 s')
