@@ -109,6 +109,11 @@ def exists(resource_type, minor):
     return resource_type in _TYPES and minor >= _SINCE.get(resource_type, 0)
 
 
+def since(minor):
+    """The types that came after 1.9 and that 1.C(minor) has."""
+    return [name for name, first in _SINCE.items() if minor >= first]
+
+
 def is_lower_case(resource_type):
     """The full name of a type in lower case: passes Talos's access check and finds nothing (talos-api 6)."""
     return resource_type in _LOWER_CASE and resource_type not in _TYPES

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from datetime import timedelta
 
-from tests.simulator import config_resources, resource_types, services, storage
+from tests.simulator import config_resources, definitions, resource_types, services, storage
 from tests.simulator.kubernetes_nodes import details, node_metadata, readiness
 from tests.simulator.links import addresses, links, routes
 from tests.simulator.resource import Resource
@@ -288,6 +288,7 @@ KINDS = {
         Kind('CertSANs.secrets.talos.dev', 'secrets', _cert_sans),
         Kind('Services.v1alpha1.talos.dev', 'runtime', _services),
         Kind('Versions.runtime.talos.dev', 'runtime', _versions),
+        Kind('ResourceDefinitions.meta.cosi.dev', 'meta', definitions.definitions),
         Kind('Namespaces.meta.cosi.dev', 'meta', _namespaces),
     )
 }

@@ -18,6 +18,7 @@ ENUMS = {
     'tcpState': {'RESERVED': 0, 'ESTABLISHED': 1, 'SYN_SENT': 2, 'SYN_RECV': 3, 'FIN_WAIT1': 4, 'FIN_WAIT2': 5, 'TIME_WAIT': 6, 'CLOSE': 7,
                  'CLOSEWAIT': 8, 'LASTACK': 9, 'LISTEN': 10, 'CLOSING': 11},
     'driver': {'CONTAINERD': 0, 'CRI': 1},
+    'sensitivity': {'non-sensitive': 0, 'sensitive': 1},
     'namespace': {'NS_UNKNOWN': 0, 'NS_SYSTEM': 1, 'NS_CRI': 2},
     'volumePhase': {'waiting': 0, 'failed': 1, 'missing': 2, 'located': 3, 'provisioned': 4, 'prepared': 5, 'ready': 6, 'closed': 7},
     'volumeType': {'partition': 0, 'disk': 1, 'tmpfs': 2, 'directory': 3, 'symlink': 4, 'overlay': 5, 'external': 6},
@@ -233,6 +234,9 @@ resources:PodResources=12
     CertSANs = ips:[]ip=1 dnsNames:[]string=2 fqdn:string=3
     NodeStatuses = nodename:string=1 nodeReady:bool=2 unschedulable:bool=3 labels:map<string>=4 annotations:map<string>=5 podCIDRs:[]prefix=6
     Versions = name:string=2 version:string=1
+    PrintColumn = name:string=1 jsonPath:string=2
+    ResourceDefinitions = type:string=1 displayType:string=2 defaultNamespace:string=3 aliases:[]string=4 allAliases:[]string=5 \
+printColumns:[]PrintColumn=6 sensitivity:enum.sensitivity=7 skipAutomaticAliases:bool=0
     Namespaces = description:string=1
     Services = running:bool=1 healthy:bool=2 unknown:bool=3
     """.replace('\\\n', ''),
