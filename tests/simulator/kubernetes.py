@@ -18,6 +18,7 @@ from tests.simulator.kubernetes_objects import Refusal
 
 _PATH = re.compile(r'^(?:/api/v1|/apis/(?P<group>[^/]+)/v1)(?:/namespaces/(?P<namespace>[^/]+)(?=/[^/]+))?/(?P<name>[^/]+)'
                    r'(?:/(?P<object>[^/]+)(?:/(?P<sub>[^/]+))?)?$')
+_REVIEWS = '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews'
 _NAMESPACE = re.compile(r'^/api/v1/namespaces/(?P<object>[^/]+)(?:/(?P<sub>status|finalize))?$')
 
 
@@ -60,6 +61,8 @@ class KubernetesApi:
         if path == '/metrics':
             self._need_etcd()
             return kubernetes_health.metrics(self.node)
+        if path == _REVIEWS and request.method == 'POST':
+            return _json(201, kubernetes_rbac.review(who, kubernetes_writes.body_of(request)))
         found = kubernetes_health.discovery(self.model, path)
         if found:
             return _json(200, found)

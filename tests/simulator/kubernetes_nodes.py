@@ -165,7 +165,7 @@ def node_metadata(name, control_plane, node=None):
 def _taints(found, ready, since, control_plane, conditions):
     taints = [{'key': 'node-role.kubernetes.io/control-plane', 'effect': 'NoSchedule'}] if control_plane else []
     if not found.get('schedulable', True):
-        taints.append({'key': 'node.kubernetes.io/unschedulable', 'effect': 'NoSchedule', 'timeAdded': time(since)})
+        taints.append({'key': 'node.kubernetes.io/unschedulable', 'effect': 'NoSchedule', 'timeAdded': time(found.get('cordoned') or since)})
     if ready != TRUE:
         key = 'unreachable' if ready == UNKNOWN else 'not-ready'
         taints += [{'key': f'node.kubernetes.io/{key}', 'effect': effect, 'timeAdded': time(since)} for effect in ('NoSchedule', 'NoExecute')]

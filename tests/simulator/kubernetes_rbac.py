@@ -44,9 +44,21 @@ def _unauthorized():
     return Refusal(401, 'Unauthorized', 'Unauthorized')
 
 
+def may(who, verb, resource_name):
+    return MASTERS in who.groups or READERS in who.groups and verb in _READS and resource_name not in _NOT_FOR_READERS
+
+
+def review(who, asked):
+    """The SelfSubjectAccessReview that answers C(asked), as kubectl auth can-i sends it."""
+    spec = asked.get('spec') or {}
+    attributes = spec.get('resourceAttributes') or {}
+    return {'kind': 'SelfSubjectAccessReview', 'apiVersion': 'authorization.k8s.io/v1', 'metadata': {}, 'spec': spec,
+            'status': {'allowed': may(who, attributes.get('verb'), attributes.get('resource'))}}
+
+
 def check(who, verb, resource, name=None, namespace=None, subresource=None):
     """Whether C(who) may do this with a resource. Raises Refusal 403 with the words of Kubernetes."""
-    if MASTERS in who.groups or READERS in who.groups and verb in _READS and resource.name not in _NOT_FOR_READERS:
+    if may(who, verb, resource.name):
         return
     full = f'{resource.full_name} "{name}"' if name else resource.full_name
     where = f'in the namespace "{namespace}"' if namespace else 'at the cluster scope'

@@ -19,7 +19,7 @@ _GRACE = 4.0
 
 @dataclass(frozen=True)
 class Resource:
-    """A served type. C(build(model)) lists its objects; C(fields) can be selected by, beside name and namespace."""
+    """A served type. C(build(model)) lists its objects; C(fields) can be selected by, beside name and namespace; C(short) is what kubectl calls it."""
 
     group: str
     name: str
@@ -28,6 +28,7 @@ class Resource:
     namespaced: bool = True
     fields: tuple = ()
     has_status: bool = True
+    short: str = ''
 
     @property
     def api_version(self):
@@ -48,16 +49,17 @@ def _namespaces(model):
 RESOURCES = {
     (one.group, one.name): one
     for one in (
-        Resource('', 'nodes', 'Node', kubernetes_nodes.nodes, namespaced=False, fields=('spec.unschedulable',)),
-        Resource('', 'pods', 'Pod', kubernetes_pods.pods, fields=('spec.nodeName', 'status.phase', 'status.podIP', 'spec.schedulerName')),
-        Resource('', 'events', 'Event', kubernetes_events.events, has_status=False, fields=(
+        Resource('', 'nodes', 'Node', kubernetes_nodes.nodes, namespaced=False, fields=('spec.unschedulable',), short='no'),
+        Resource('', 'pods', 'Pod', kubernetes_pods.pods, short='po', fields=(
+            'spec.nodeName', 'status.phase', 'status.podIP', 'spec.schedulerName')),
+        Resource('', 'events', 'Event', kubernetes_events.events, has_status=False, short='ev', fields=(
             'reason', 'type', 'source', 'reportingComponent', 'involvedObject.kind', 'involvedObject.name', 'involvedObject.namespace',
             'involvedObject.uid')),
-        Resource('', 'namespaces', 'Namespace', _namespaces, namespaced=False, fields=('status.phase',)),
-        Resource('apps', 'daemonsets', 'DaemonSet', kubernetes_pods.daemonsets),
-        Resource('apps', 'deployments', 'Deployment', kubernetes_pods.deployments),
+        Resource('', 'namespaces', 'Namespace', _namespaces, namespaced=False, fields=('status.phase',), short='ns'),
+        Resource('apps', 'daemonsets', 'DaemonSet', kubernetes_pods.daemonsets, short='ds'),
+        Resource('apps', 'deployments', 'Deployment', kubernetes_pods.deployments, short='deploy'),
         Resource('certificates.k8s.io', 'certificatesigningrequests', 'CertificateSigningRequest', kubernetes_csrs.csrs, namespaced=False,
-                 fields=('spec.signerName',)),
+                 fields=('spec.signerName',), short='csr'),
         Resource('coordination.k8s.io', 'leases', 'Lease', kubernetes_nodes.leases, has_status=False),
     )
 }
@@ -144,7 +146,7 @@ class Store:
         self._changes[own] = _joined(self._changes.get(own, {}), difference(*plain))
         before, after = (bool(item.get('spec', {}).get('unschedulable')) for item in (old, new))
         if resource.kind == 'Node' and before != after:
-            self._tell(old['metadata']['name'], schedulable=not after)
+            self._tell(old['metadata']['name'], schedulable=not after, cordoned=self.model.clock.now())
         self.model.changed()
 
     def delete(self, resource, item):

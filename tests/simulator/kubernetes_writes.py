@@ -25,7 +25,7 @@ def typed(resource, item):
 
 def write(model, verb, target, request, query):
     """(status, body) of a write. Raises Refusal. C(dryRun=All) does everything but the writing."""
-    body = _body(request)
+    body = body_of(request)
     dry = query.get('dryRun') == ['All'] or isinstance(body, dict) and body.get('dryRun') == ['All']
     if verb == 'create' and target.subresource is None:
         return _create(model, target, body, dry)
@@ -38,9 +38,13 @@ def write(model, verb, target, request, query):
     return 200, typed(target.resource, _change(model, target, old, new, dry))
 
 
-def _body(request):
+def body_of(request):
+    """What was sent, {} for nothing. Raises Refusal for what is no JSON, upon which clients that prefer protobuf change over."""
     if not request.body:
         return {}
+    if 'json' not in request.headers.get('content-type', 'json'):
+        raise Refusal(415, 'UnsupportedMediaType', 'the body of the request was in an unknown format - accepted media types include: '
+                      'application/json', {})
     try:
         return json.loads(request.body)
     except ValueError:

@@ -335,3 +335,14 @@ def test_a_cluster_that_is_bootstrapped_has_a_kubernetes_api_of_that_age():
         born = {node['metadata']['creationTimestamp'] for node in kube.items(NODES, address=cluster.address('cp-1')).values()}
         assert all(datetime.now(timezone.utc) - datetime.fromisoformat(text.replace('Z', '+00:00')) < timedelta(minutes=1) for text in born)
         assert len(kube.items(CSRS, address=cluster.address('cp-1'))) == 5
+
+
+def test_everybody_may_ask_what_he_may(healthy):
+    path = '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews'
+    body = {'spec': {'resourceAttributes': {'verb': 'delete', 'resource': 'nodes'}}}
+    reader = Kubectl(healthy.kubeconfig_of('jane', ['readers']), healthy.directory)
+    assert [kube(path, method='POST', body=body)[1]['status'] for kube in (admin(healthy), reader)] == [{'allowed': True}, {'allowed': False}]
+
+
+def test_a_body_that_is_not_json_is_refused(healthy):
+    assert admin(healthy)(f'{NODES}/w-1', method='PUT', body={}, content_type='application/yaml')[0] == 415
