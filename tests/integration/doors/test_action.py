@@ -72,7 +72,8 @@ def test_defaults_of_the_action_group_fit_every_module(ansible, replayed):
 def test_short_names_in_check_mode_in_a_loop(ansible):
     plays = [{'name': 'Test', 'hosts': 'localhost', 'gather_facts': False, 'collections': ['talosops.talos'], 'check_mode': True,
               'tasks': [{'name': 'Members', 'talos_members': {'timeout': '{{ item }}'}, 'loop': [10, 20], 'register': 'said'},
-                        {'name': 'Twice', 'ansible.builtin.assert': {'that': ['said.results | length == 2', "said.results[1].cluster == 'healthy'", 'not said.changed']}}]}]
+                        {'name': 'Twice', 'ansible.builtin.assert': {'that': [
+                            'said.results | length == 2', "said.results[1].cluster == 'healthy'", 'not said.changed']}}]}]
     run = ansible('healthy').play(plays)
     assert run.code == 0, run.text
 
@@ -96,7 +97,8 @@ def test_a_mapping_as_talosconfig_masks_nothing_but_the_key(ansible, replayed, t
     """AnsibleModule would mask every text of a no_log mapping, names and addresses with it, wherever they stand in the result."""
     variables = elsewhere(tmp_path)
     task = {MODULE: {'talosconfig_content': "{{ lookup('file', '" + replayed('healthy').path + "') | from_yaml }}"}}
-    run = ansible('healthy').tasks(('here', task), ('there', {**task, 'delegate_to': 'jump'}), hosts='healthy', inventory=inventory(healthy=HERE, jump=variables))
+    tasks = [('here', task), ('there', {**task, 'delegate_to': 'jump'})]
+    run = ansible('healthy').tasks(*tasks, hosts='healthy', inventory=inventory(healthy=HERE, jump=variables))
     for result in run.results.values():
         assert result['cluster'] == 'healthy' and set(result['nodes']) == {'cp1', 'cp2', 'cp3'} and '10.5.0.2' in result['nodes']['cp1']['ips'], result
     assert (tmp_path / 'elsewhere' / 'commands.log').exists()
