@@ -7,7 +7,7 @@ from __future__ import annotations
 import copy
 import json
 
-from tests.simulator import kubernetes_csrs
+from tests.simulator import kubernetes_csrs, kubernetes_protobuf
 from tests.simulator.kubernetes_nodes import UNKNOWN, readiness
 from tests.simulator.kubernetes_objects import Refusal, metadata, suffix, time
 from tests.simulator.kubernetes_store import about, merged
@@ -39,9 +39,13 @@ def write(model, verb, target, request, query):
 
 
 def body_of(request):
-    """What was sent, {} for nothing. Raises Refusal for what is no JSON, upon which clients that prefer protobuf change over."""
+    """What was sent, {} for nothing. Raises Refusal for what is no JSON, nor protobuf of a kind that is read."""
     if not request.body:
         return {}
+    if request.headers.get('content-type') == kubernetes_protobuf.TYPE:
+        found = kubernetes_protobuf.loads(request.body)
+        if found is not None:
+            return found
     if 'json' not in request.headers.get('content-type', 'json'):
         raise Refusal(415, 'UnsupportedMediaType', 'the body of the request was in an unknown format - accepted media types include: '
                       'application/json', {})

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import base64
+import shutil
+import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
 
@@ -346,3 +348,20 @@ def test_everybody_may_ask_what_he_may(healthy):
 
 def test_a_body_that_is_not_json_is_refused(healthy):
     assert admin(healthy)(f'{NODES}/w-1', method='PUT', body={}, content_type='application/yaml')[0] == 415
+
+
+@pytest.mark.skipif(not shutil.which('kubectl'), reason='kubectl is not installed')
+def test_kubectl_works_with_it():
+    state = {**STALE, 'k8s': {**STALE['k8s'], 'csrs': [SERVING]}}
+    with Cluster.from_state(state) as cluster:
+        def kubectl(*arguments):
+            done = subprocess.run(['kubectl', f'--kubeconfig={cluster.directory}/kubeconfig', *arguments], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        kubectl('certificate', 'approve', 'csr-w2')
+        assert kubectl('get', 'csr', 'csr-w2', '-o', 'jsonpath={.status.certificate}')
+        kubectl('drain', 'w-1', '--ignore-daemonsets')
+        kubectl('delete', 'node', 'w-9')
+        assert kubectl('get', 'nodes', '-o', 'name').split() == [f'node/{name}' for name in ('cp-1', 'cp-2', 'cp-3', 'w-1', 'w-2')]
+        assert kubectl('auth', 'can-i', 'delete', 'nodes') == 'yes\n'
