@@ -34,6 +34,7 @@ def server(kind, authority):
     """A faulty server of this kind."""
     own = authority.server('cp1', dns=['cp1'], ips=['127.0.0.1'])
     now = datetime.now(timezone.utc)
+    waiting = pki.Authority(None).server('maintenance-service.talos.dev', dns=['maintenance-service.talos.dev'], ips=['127.0.0.1'])
     old = authority.server('cp1', ips=['127.0.0.1'], not_before=now - timedelta(days=3), not_after=now - timedelta(days=2))
     return {
         'silent': lambda: Silent(),
@@ -44,6 +45,7 @@ def server(kind, authority):
         'another CA': lambda: Silent(pki.server_context(pki.Authority('talos').server('cp1', ips=['127.0.0.1']), authority)),
         'another name': lambda: Silent(pki.server_context(authority.server('cp1', dns=['cp1'], ips=['10.5.0.2']), authority)),
         'expired': lambda: Silent(pki.server_context(old, authority)),
+        'maintenance mode': lambda: Silent(pki.server_context(waiting)),
         'other clients only': lambda: Silent(pki.server_context(own, pki.Authority('talos'))),
     }[kind]()
 
@@ -55,14 +57,15 @@ def talosconfig(ansible, authority, endpoints, **client):
 
 @pytest.mark.parametrize('kind, said', [
     ('silent', 'accepts connections on port'),
-    ('silent after the handshake', ''),
-    ('closes', ''),
+    ('silent after the handshake', 'the connection is open, but the call was never answered'),
+    ('closes', 'breaks them off before the TLS handshake is done'),
     ('plain http', 'does not speak TLS'),
     ('https that is no gRPC', 'speaks TLS, but not gRPC'),
-    ('another CA', 'CA'),
-    ('another name', '10.5.0.2'),
-    ('expired', 'expired'),
-    ('other clients only', 'certificate'),
+    ('another CA', 'is not signed by the CA of the talosconfig'),
+    ('another name', 'is valid for 10.5.0.2, cp1, not for 127.0.0.1'),
+    ('expired', 'has expired: valid from'),
+    ('maintenance mode', 'is in maintenance mode'),
+    ('other clients only', 'refuses the client certificate of the context "prod"'),
 ])
 def test_an_endpoint_that_is_no_talos_api_is_explained(bed, authority, tmp_path, kind, said):
     port = bed.serve(server(kind, authority)).port
