@@ -33,24 +33,27 @@ def _header(value):
     return '|' if value.endswith('\n') and not value.endswith('\n\n') else '|+' if value.endswith('\n') else '|-'
 
 
-def _lines(value):
+def _lines(value, column=0):
+    """Lines with their indentation: what is nested stands at the next multiple of four, an item's own keys behind its dash."""
+    pad, below = ' ' * column, (column // 4 + 1) * 4
     if isinstance(value, dict):
         for key, item in value.items():
             if isinstance(item, (dict, list)) and item:
-                yield f'{_scalar(key)}:'
-                yield from ('    ' + line for line in _lines(item))
+                yield f'{pad}{_scalar(key)}:'
+                yield from _lines(item, below)
             elif _is_block(item):
-                yield f'{_scalar(key)}: {_header(item)}'
-                yield from ('    ' + line if line else '' for line in item.removesuffix('\n').split('\n'))
+                yield f'{pad}{_scalar(key)}: {_header(item)}'
+                yield from (' ' * below + line if line else '' for line in item.removesuffix('\n').split('\n'))
             else:
-                yield f'{_scalar(key)}: {_scalar(item)}'
+                yield f'{pad}{_scalar(key)}: {_scalar(item)}'
         return
     for item in value:
         if isinstance(item, (dict, list)) and item:
-            for number, line in enumerate(_lines(item)):
-                yield ('- ' if number == 0 else '  ') + line
+            first, *others = _lines(item, column + 2)
+            yield f'{pad}- {first.lstrip()}'
+            yield from others
         else:
-            yield f'- {_scalar(item)}'
+            yield f'{pad}- {_scalar(item)}'
 
 
 def _scalar(value):

@@ -9,6 +9,7 @@ from datetime import timedelta
 from tests.simulator import kubernetes_nodes as nodes
 from tests.simulator import kubernetes_workloads as workloads
 from tests.simulator.kubernetes_objects import digest, metadata, time, uid
+from tests.simulator.resource import Resource
 
 _RESTART_EVERY = timedelta(minutes=5)
 _TERMINATION = {'terminationMessagePath': '/dev/termination-log', 'terminationMessagePolicy': 'File', 'imagePullPolicy': 'IfNotPresent'}
@@ -38,6 +39,19 @@ def daemonsets(model):
 
 def deployments(model):
     return [_deployment(model, one) for one in workloads.workloads(model) if one.kind == 'Deployment']
+
+
+def static_pod_statuses(node):
+    """The statuses of this machine's static pods as its kubelet tells them to Talos, keys sorted."""
+    static = [pod for pod in workloads.pods(node.model) if pod.workload.kind == 'Node' and pod.node == node.hostname]
+    statuses = [(f'{pod.workload.namespace}/{pod.name}', _sorted(_status(node.model, pod))) for pod in static]
+    return [Resource(name, 'k8s.KubeletStaticPodController', status, proto={'podStatus': status}) for name, status in statuses]
+
+
+def _sorted(value):
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value
 
 
 def is_ready(model, pod):

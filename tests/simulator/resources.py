@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from tests.simulator import config_resources, definitions, resource_types, services, storage
 from tests.simulator.kubernetes_nodes import details, node_metadata, readiness
+from tests.simulator.kubernetes_pods import static_pod_statuses
 from tests.simulator.links import addresses, links, routes
 from tests.simulator.resource import Resource
 
@@ -274,6 +275,7 @@ KINDS = {
         Kind('VolumeStatuses.block.talos.dev', 'runtime', storage.volume_statuses),
         Kind('EtcdConfigs.etcd.talos.dev', 'etcd', config_resources.etcd_configs),
         Kind('NodeStatuses.kubernetes.talos.dev', 'k8s', _node_statuses),
+        Kind('StaticPodStatuses.kubernetes.talos.dev', 'k8s', static_pod_statuses),
         Kind('HostnameStatuses.net.talos.dev', 'network', _hostname_statuses),
         Kind('NodeAddresses.net.talos.dev', 'network', _node_addresses),
         Kind('NodeAddressFilters.net.talos.dev', 'network', _node_address_filters),

@@ -233,6 +233,8 @@ resources:PodResources=12
     Empty =
     CertSANs = ips:[]ip=1 dnsNames:[]string=2 fqdn:string=3
     NodeStatuses = nodename:string=1 nodeReady:bool=2 unschedulable:bool=3 labels:map<string>=4 annotations:map<string>=5 podCIDRs:[]prefix=6
+    StaticPodStatuses = podStatus:struct=1 allocatedResources:struct=0 conditions:struct=0 containerStatuses:struct=0 hostIP:string=0 \
+hostIPs:struct=0 phase:string=0 podIP:string=0 podIPs:struct=0 qosClass:string=0 reason:string=0 resources:struct=0 startTime:string=0
     Versions = name:string=2 version:string=1
     PrintColumn = name:string=1 jsonPath:string=2
     ResourceDefinitions = type:string=1 displayType:string=2 defaultNamespace:string=3 aliases:[]string=4 allAliases:[]string=5 \

@@ -160,12 +160,15 @@ def test_approver_installed_and_pods_restarts_and_reason():
 
 
 def test_kube_system_and_static_pods():
-    with _scenario('component-crashes') as (_cluster, kube):
+    with _scenario('component-crashes') as (cluster, kube):
         pods = kube.items(PODS)
         assert {pod['status']['phase'] for name, pod in pods.items() if name.startswith('coredns')} == {'Pending'}
         assert _reasons(pods['kube-scheduler-cp-2']) == {'kube-scheduler': 'CrashLoopBackOff'}
         assert _reasons(pods['kube-scheduler-cp-1']) == {'kube-scheduler': None}
         assert kube('/apis/apps/v1/namespaces/kube-system/deployments/coredns')[1]['status']['unavailableReplicas'] == 2
+        waiting = {name: sum('CrashLoopBackOff' in text for text in _specs(cluster, name, 'StaticPodStatuses.kubernetes', 'k8s'))
+                   for name in cluster.nodes}
+        assert waiting == {'cp-1': 0, 'cp-2': 1, 'cp-3': 0, 'w-1': 0, 'w-2': 0}
         assert len(pods) == 21
 
 
