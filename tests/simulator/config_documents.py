@@ -65,12 +65,33 @@ cluster-dns cluster-domain config container-runtime-endpoint cpu-manager-policy 
 feature-gates hostname-override image-gc-high-threshold image-gc-low-threshold kube-reserved kubeconfig max-pods node-ip node-labels
 node-status-update-frequency pod-max-pids protect-kernel-defaults provider-id read-only-port register-node register-with-taints
 resolv-conf rotate-certificates rotate-server-certificates runtime-request-timeout serialize-image-pulls system-reserved
-tls-cert-file tls-cipher-suites tls-min-version tls-private-key-file topology-manager-policy v volume-plugin-dir""".split())
+tls-cert-file tls-cipher-suites tls-min-version tls-private-key-file topology-manager-policy v volume-plugin-dir
+anonymous-auth application-metrics-count-limit authentication-token-webhook-cache-ttl authorization-webhook-cache-authorized-ttl
+authorization-webhook-cache-unauthorized-ttl cgroup-driver cgroup-root cgroups-per-qos client-ca-file cloud-config config-dir
+container-log-max-files container-log-max-size contention-profiling cpu-cfs-quota cpu-cfs-quota-period cpu-manager-policy-options
+cpu-manager-reconcile-period enable-controller-attach-detach enable-debugging-handlers enforce-node-allocatable event-burst event-qps
+eviction-max-pod-grace-period eviction-minimum-reclaim eviction-pressure-transition-period eviction-soft-grace-period exit-on-lock-contention
+experimental-allocatable-ignore-eviction file-check-frequency hairpin-mode healthz-bind-address healthz-port http-check-frequency
+image-credential-provider-bin-dir image-credential-provider-config image-service-endpoint keep-terminated-pod-volumes kernel-memcg-notification
+kube-api-burst kube-api-content-type kube-api-qps kube-reserved-cgroup kubelet-cgroups local-storage-capacity-isolation lock-file
+log-flush-frequency log-json-info-buffer-size log-json-split-stream log-text-info-buffer-size log-text-split-stream logging-format
+make-iptables-util-chains manifest-url manifest-url-header max-open-files maximum-dead-containers maximum-dead-containers-per-container
+memory-manager-policy minimum-container-ttl-duration minimum-image-ttl-duration node-status-max-images oom-score-adj pod-cidr
+pod-infra-container-image pod-manifest-path pods-per-core port profiling qos-reserved registry-burst registry-qps reserved-cpus reserved-memory
+root-dir runonce runtime-cgroups seccomp-default streaming-connection-idle-timeout sync-frequency system-cgroups system-reserved-cgroup
+topology-manager-policy-options topology-manager-scope vmodule volume-stats-agg-period""".split())
 ETCD_FLAGS = set("""advertise-client-urls auto-compaction-mode auto-compaction-retention auto-tls cert-file cipher-suites client-cert-auth
 data-dir election-timeout enable-pprof experimental-compact-hash-check-enabled feature-gates heartbeat-interval initial-advertise-peer-urls
 initial-cluster initial-cluster-state key-file listen-client-http-urls listen-client-urls listen-metrics-urls listen-peer-urls log-level
 max-request-bytes max-snapshots max-txn-ops max-wals metrics name peer-cert-file peer-key-file peer-trusted-ca-file quota-backend-bytes
-snapshot-count strict-reconfig-check tls-max-version tls-min-version trusted-ca-file unsafe-no-fsync""".split())
+snapshot-count strict-reconfig-check tls-max-version tls-min-version trusted-ca-file unsafe-no-fsync auth-token auth-token-ttl
+backend-batch-interval backend-batch-limit bcrypt-cost bootstrap-defrag-threshold-megabytes client-cert-allowed-hostname client-crl-file
+compaction-batch-limit compaction-sleep-interval corrupt-check-time cors discovery-token downgrade-check-time enable-distributed-tracing
+enable-grpc-gateway force-new-cluster force-new-cluster-bump-amount grpc-keepalive-interval grpc-keepalive-min-time grpc-keepalive-timeout
+host-whitelist initial-cluster-token initial-election-tick-advance lease-checkpoint logger log-outputs log-format max-concurrent-streams
+max-learners memory-mlock peer-auto-tls peer-cert-allowed-cn peer-cert-allowed-hostname peer-client-cert-auth peer-crl-file
+peer-skip-client-san-verification pre-vote self-signed-cert-validity snapshot-catchup-entries socket-reuse-address socket-reuse-port
+unsafe-no-fsync v2-deprecation wal-dir warning-apply-duration warning-unary-request-duration watch-progress-notify-interval""".split())
 
 
 class Invalid(Exception):

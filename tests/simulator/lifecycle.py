@@ -7,11 +7,16 @@ Each function changes the state at once and puts on the timeline what follows.
 
 from __future__ import annotations
 
+import contextlib
+
 from tests.simulator import services, timeline
+from tests.simulator.etcd import Refused
 from tests.simulator.services import Event
 
 _NO_HEALTH = ('dashboard',)
 _TASK = 'Started task {service} (PID {pid}) for container {service}'
+_BAD_FLAG = ('Error running Containerd(etcd), going to restart forever: task "etcd" failed: exit code 2 (last log "Usage:\\n\\n  '
+             'etcd [flags]\\n    Start an etcd server.")')
 _REMOVED = 'Runner Containerd(etcd) exited without error, going to restart it'
 
 
@@ -30,7 +35,7 @@ def _go_on(model):
 
 def switch_off(node):
     """The machine is gone at once, as without power."""
-    node.reachable = False
+    node.reachable, node.happened = False, True
     node.services = {service: ('Stopping', '?') for service in node.services}
     node.model.changed()
     node.model.etcd.settle()
@@ -64,6 +69,8 @@ def _boot(node):
     for name, (state, _health) in node.services.items():
         if state != 'Running' and name != 'etcd':
             node.services[name] = ('Running', 'OK')
+    if node.config.unknown_kubelet_flag:
+        _run_kubelet(node)
     if node.control_plane:
         _start_etcd(node)
     node.model.changed()
@@ -75,11 +82,26 @@ def _start_etcd(node):
     etcd = node.model.etcd
     if node.name in etcd.removed:
         _loop(node)
+    elif node.config.unknown_etcd_flag:
+        node.services['etcd'] = ('Waiting', 'Fail')
+        _events(node, 'etcd', [('Running', _TASK.format(service='etcd', pid=services.PIDS['etcd'])), ('Waiting', _BAD_FLAG)])
+        etcd.settle()
+    elif node.name in etcd.wiped and etcd.is_member(node):
+        node.services['etcd'] = ('Preparing', '?')
+        _forget(node)
     elif etcd.is_member(node):
         node.services['etcd'] = ('Running', 'OK')
         etcd.settle()
     else:
         node.services['etcd'] = ('Preparing', '?')
+        join(node)
+
+
+def _forget(node):
+    """Talos takes a member without data out of the list before it joins anew; where etcd refuses that, it waits."""
+    with contextlib.suppress(Refused):
+        node.model.etcd.remove(node.model.etcd.ids[node.name])
+        node.model.etcd.wipe(node)
         join(node)
 
 
@@ -181,6 +203,7 @@ def _loop(node):
         return
     _events(node, 'etcd', [('Running', _TASK.format(service='etcd', pid=services.PIDS['etcd'] + 1)), ('Waiting', _REMOVED)])
     node.services['etcd'] = ('Waiting', 'Fail')
+    node.happened = True
     node.status = {**node.machine_status, 'ready': False, 'unmet': ['services']}
     node.model.changed()
     node.model.timeline.later(timeline.RESTART, lambda: _loop(node))

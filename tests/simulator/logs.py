@@ -19,6 +19,8 @@ _RECENT = timedelta(minutes=10)
 _COLOURS = {'DEBUG': 35, 'INFO': 34, 'WARN': 33, 'ERROR': 31}
 _SERVICE_LOGS = ('apid', 'containerd', 'cri', 'etcd', 'kubelet', 'trustd', 'udevd', 'auditd', 'syslogd')
 _PIDS = {'kubelet': 354}
+_USAGE = ('Usage:', '', '  etcd [flags]', '    Start an etcd server.', '', '  etcd --version', '    Show the version of etcd.', '',
+          '  etcd -h | --help', '    Show the help information about etcd.')
 _SLOW_SYNC_MS, _SLOW_APPLY_MS = 1000, 100
 _CONTROLLERS = ('cluster.DiscoveryServiceController', 'cluster.MemberController', 'config.AcquireController', 'etcd.ConfigController',
                 'k8s.EndpointController', 'k8s.KubePrismController', 'k8s.NodeStatusController', 'network.AddressStatusController',
@@ -155,6 +157,10 @@ def _etcd(node, _log_id):
         yield at, _etcd_line(at, 'info', 'v3@v3.6.0/node.go:370', elected, logger='raft')
         yield from _leader_changes(node, member, leader, term)
     yield from _elections(node, member)
+    if node.service('etcd')[0] == 'Waiting' and node.config.unknown_etcd_flag:
+        at = node.model.clock.now()
+        usage = (f'flag provided but not defined: -{node.config.unknown_etcd_flag}', *_USAGE)
+        yield from ((at + timedelta(microseconds=number), text) for number, text in enumerate(usage))
     yield from _slow_disk(node)
     if node.name in etcd.removed:
         for event in node.events.get('etcd', ()):

@@ -78,7 +78,7 @@ class MachineConfig:
 
     @property
     def unknown_etcd_flag(self):
-        return next((name for name in self.etcd_arguments if name not in documents.ETCD_FLAGS), None)
+        return next((name for name in self.etcd_arguments if name not in documents.ETCD_FLAGS and not name.startswith('experimental-')), None)
 
     def activate(self, config):
         self._trial += 1

@@ -123,9 +123,10 @@ class Model:
     def kubernetes_api(self, node):
         """'up' or 'refused': kube-apiserver of a control plane node. Talos starts none where etcd does not run (talos-api 6.6)."""
         told = self.state['k8s']['api']
-        if isinstance(told, dict):
-            return told.get(node.name, 'refused')
         runs = self.kubernetes_ran and node.service('etcd')[0] == 'Running' and node.service('kubelet')[0] == 'Running'
+        if isinstance(told, dict) and not node.happened:
+            return told.get(node.name, 'refused')
+        told = told.get(node.name) if isinstance(told, dict) else told
         return 'up' if told == 'up' and runs else 'refused'
 
     def is_kubernetes_ready(self, node):

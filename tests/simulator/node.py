@@ -52,6 +52,7 @@ class Node:
         self.status = None  # what happened to it since the scenario began: of its stage, its certificate, its services
         self.certificate_since = None
         self.events = {}
+        self.happened = False
         self.told_events = dict(self.given.get('last_event') or {})
         self.boot = model.clock.wall - values.duration(self.given.get('uptime') or model.state['uptime'])
         defaults = model.state['services_cp' if control_plane else 'services_worker']

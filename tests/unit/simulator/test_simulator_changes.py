@@ -472,6 +472,33 @@ def test_a_member_whose_data_are_wiped_joins_again_under_another_id():
         assert bed.service('cp-3', 'etcd')['state'] == 'Running'
 
 
+def test_a_flag_that_etcd_does_not_know_shows_after_the_next_boot():
+    with Bed() as bed:
+        bed.apply('cp-3', _put('cluster.etcd.extraArgs', {'bogus-flag': '1'}))
+        bed.cluster.skip(60)
+        assert bed.service('cp-3', 'etcd')['state'] == 'Running'
+        assert bed.raw('cp-3', 'Reboot')[0] == 0
+        bed.cluster.skip(20)
+        assert (bed.service('cp-3', 'etcd')['state'], bed.service('cp-3', 'etcd')['health']['healthy']) == ('Waiting', False)
+        assert b'\nflag provided but not defined: -bogus-flag\nUsage:\n' in bed.node('cp-3').log('etcd').data
+        assert bed.raw('cp-3', 'EtcdStatus')[0] is None
+        bed.apply('cp-3', _put('cluster.etcd.extraArgs', {}))
+        assert bed.raw('cp-3', 'Reboot')[0] == 0
+        bed.cluster.skip(20)
+        assert bed.service('cp-3', 'etcd')['state'] == 'Running' and bed.status('cp-3')['leader'] == '1' * 16
+
+
+def test_a_member_that_lost_its_data_is_replaced_where_etcd_allows_it():
+    with Bed() as bed:
+        wiped = ('ResetRequest', {'reboot': True, 'system_partitions_to_wipe': [{'label': 'EPHEMERAL', 'wipe': True}]})
+        assert bed.raw('cp-3', 'Reset', wiped)[0] == 0
+        bed.cluster.skip(1)
+        assert bed.members('cp-1')['cp-3'] == ('voter', '3' * 16)
+        bed.cluster.skip(40)
+        kind, member = bed.members('cp-1')['cp-3']
+        assert kind == 'voter' and member != '3' * 16
+
+
 def test_only_kubelet_is_restarted():
     with Bed({'nodes': {'w-1': {'services': {'kubelet': ['Failed', '?']}}}}) as bed:
         assert bed.call('w-1', 'ServiceStart', {'id': 'kubelet'}) == {'resp': 'Service "kubelet" started'}
