@@ -80,7 +80,8 @@ def discovery(model, path):
     for group in ('', *groups):
         if path == (f'/apis/{group}/v1' if group else '/api/v1'):
             return {'kind': 'APIResourceList', 'apiVersion': 'v1', 'groupVersion': f'{group}/v1' if group else 'v1', 'resources': [
-                {'name': one.name, **({'shortNames': [one.short]} if one.short else {}), 'singularName': one.kind.lower(), 'namespaced': one.namespaced, 'kind': one.kind,
+                {'name': one.name, **({'shortNames': [one.short]} if one.short else {}), 'singularName': one.kind.lower(),
+                 'namespaced': one.namespaced, 'kind': one.kind,
                  'verbs': ['create', 'delete', 'get', 'list', 'patch', 'update']} for one in found if one.group == group]}
         if group and path == f'/apis/{group}':
             return {'kind': 'APIGroup', 'apiVersion': 'v1', **_group(group)}

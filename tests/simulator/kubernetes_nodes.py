@@ -193,7 +193,8 @@ def _conditions(model, found, ready, since, born):
         changed = since if status == UNKNOWN else max(born, now - timedelta(minutes=10)) if status == TRUE else born
         conditions.append(_condition(kind, status, one.get('reason', reason), one.get('message', message), beat, changed))
     for kind, one in told.items():
-        conditions.append(_condition(kind, one['status'], one.get('reason', kind), one.get('message', ''), beat, max(born, now - timedelta(minutes=10))))
+        changed = max(born, now - timedelta(minutes=10))
+        conditions.append(_condition(kind, one['status'], one.get('reason', kind), one.get('message', ''), beat, changed))
     reason, message = _READY.get(ready, _SILENT)
     if ready == found['ready'] and found.get('reason'):
         reason, message = (reason, found['reason']) if ' ' in found['reason'] else (found['reason'], message)

@@ -173,7 +173,8 @@ def _status(model, pod):
     status['startTime'] = time(pod.created)
     waits_in_init = pod.workload.init and pod.phase == 'Pending'
     if pod.workload.init:
-        state = _waiting(pod, pod.told.get('waiting', 'PodInitializing'), pod.workload.init) if waits_in_init else _terminated(started, 'Completed', 0)
+        waiting = _waiting(pod, pod.told.get('waiting', 'PodInitializing'), pod.workload.init)
+        state = waiting if waits_in_init else _terminated(started, 'Completed', 0)
         status['initContainerStatuses'] = [_container(pod, pod.workload.init, state, {}, ready=not waits_in_init, started=False, restarts=0)]
     status['containerStatuses'] = [_main_container(model, pod, started, waits_in_init)]
     return {**status, 'qosClass': _quality(pod), **_totals(pod)}
@@ -233,13 +234,15 @@ def _main_container(model, pod, started, waits_in_init):
 def _container(pod, name, state, last, ready, started, restarts):
     image = pod.workload.image
     pulled = 'waiting' not in state or state['waiting']['reason'] == 'CrashLoopBackOff'
-    content = {'imageID': f'{image.rsplit(":", 1)[0]}@sha256:{digest(image)}', 'containerID': f'containerd://{digest(pod.uid + name + str(restarts))}'}
+    content = {'imageID': f'{image.rsplit(":", 1)[0]}@sha256:{digest(image)}',
+               'containerID': f'containerd://{digest(pod.uid + name + str(restarts))}'}
     return {'name': name, 'state': state, 'lastState': last, 'ready': ready, 'restartCount': restarts, 'image': image,
             **(content if pulled else {'imageID': ''}), 'started': started, **(_totals(pod) if name == pod.workload.name else {'resources': {}})}
 
 
 def _waiting(pod, reason, container):
-    message = _MESSAGES.get(reason, '').format(container=container, pod=pod.name, namespace=pod.workload.namespace, uid=pod.uid, image=pod.workload.image)
+    message = _MESSAGES.get(reason, '').format(
+        container=container, pod=pod.name, namespace=pod.workload.namespace, uid=pod.uid, image=pod.workload.image)
     return {'waiting': {'reason': reason, **({'message': message} if message else {})}}
 
 

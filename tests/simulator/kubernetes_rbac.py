@@ -63,8 +63,8 @@ def check(who, verb, resource, name=None, namespace=None, subresource=None):
     full = f'{resource.full_name} "{name}"' if name else resource.full_name
     where = f'in the namespace "{namespace}"' if namespace else 'at the cluster scope'
     plural = f'{resource.name}/{subresource}' if subresource else resource.name
-    raise Refusal(403, 'Forbidden', f'{full} is forbidden: User "{who.name}" cannot {verb} resource "{plural}" in API group "{resource.group}" {where}',
-                  about(resource, name))
+    text = f'{full} is forbidden: User "{who.name}" cannot {verb} resource "{plural}" in API group "{resource.group}" {where}'
+    raise Refusal(403, 'Forbidden', text, about(resource, name))
 
 
 def check_path(who, path):

@@ -19,7 +19,10 @@ _GRACE = 4.0
 
 @dataclass(frozen=True)
 class Resource:
-    """A served type. C(build(model)) lists its objects; C(fields) can be selected by, beside name and namespace; C(short) is what kubectl calls it."""
+    """A served type.
+
+    C(build(model)) lists its objects; C(fields) can be selected by, beside name and namespace; C(short) is what kubectl calls it.
+    """
 
     group: str
     name: str

@@ -65,8 +65,10 @@ def _create(model, target, body, dry):
     resource, given = target.resource, body.get('metadata') or {}
     name = given.get('name') or (given['generateName'] + suffix(f'{model.kubernetes.revision}') if given.get('generateName') else None)
     if not name:
-        raise Refusal(422, 'Invalid', f'{resource.kind} "" is invalid: metadata.name: Required value: name or generateName is required', about(resource))
-    made = metadata(model, name, model.clock.now(), target.namespace, given.get('generateName'), seed=f'{resource.name}/{name}/{model.kubernetes.revision}')
+        text = f'{resource.kind} "" is invalid: metadata.name: Required value: name or generateName is required'
+        raise Refusal(422, 'Invalid', text, about(resource))
+    seed = f'{resource.name}/{name}/{model.kubernetes.revision}'
+    made = metadata(model, name, model.clock.now(), target.namespace, given.get('generateName'), seed=seed)
     kept = {key: value for key, value in given.items() if key not in _FIXED}
     item = {key: value for key, value in body.items() if key not in ('kind', 'apiVersion')} | {'metadata': {**made, **kept}}
     if dry:
@@ -185,8 +187,9 @@ def _approve(model, target, old, new):
     kinds = {one.get('type') for one in new['status']['conditions']}
     before = {one.get('type') for one in old['status'].get('conditions') or ()}
     if {'Approved', 'Denied'} <= kinds or before - kinds:
-        text = 'status.conditions: Invalid value: conditions of type "Approved" and "Denied" exclude each other and cannot be removed'
-        raise Refusal(422, 'Invalid', f'CertificateSigningRequest.certificates.k8s.io "{target.name}" is invalid: {text}', about(target.resource, target.name))
+        text = (f'CertificateSigningRequest.certificates.k8s.io "{target.name}" is invalid: status.conditions: Invalid value: conditions of type '
+                '"Approved" and "Denied" exclude each other and cannot be removed')
+        raise Refusal(422, 'Invalid', text, about(target.resource, target.name))
     kubernetes_csrs.settle(model, new)
     if not new['status']['conditions']:
         del new['status']['conditions']
