@@ -98,6 +98,13 @@ findings_omitted:
   returned: success
   type: int
   sample: 0
+facts_omitted:
+  description:
+    - How many entries of the other return values did not fit into the result, by the name of the value.
+    - Empty but for clusters of very many machines.
+  returned: success
+  type: dict
+  sample: {}
 client:
   description: The talosconfig in use.
   returned: success

@@ -43,6 +43,8 @@ EXAMPLES = r"""
 - name: Judge etcd of an earlier snapshot, with less patience for a filling database
   talosops.talos.talos_etcd_health:
     snapshot: talos-report/prod_eu_3f2a9c11/latest
+    thresholds:
+      etcd_db_warning: 0.6
   delegate_to: localhost
 """
 
@@ -103,6 +105,13 @@ findings_omitted:
   returned: success
   type: int
   sample: 0
+facts_omitted:
+  description:
+    - How many entries of the other return values did not fit into the result, by the name of the value.
+    - Empty but for clusters of very many machines.
+  returned: success
+  type: dict
+  sample: {}
 nodes:
   description: What each control plane node says of etcd.
   returned: success

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 
 RESULT_BYTES = 60 * 1024
+FACTS_BYTES = 30 * 1024
 MACHINES_MOST = 200
 
 
@@ -32,20 +33,33 @@ def machines(snapshot):
 
 
 def bounded(result):
-    """The result of a section, cut to what a task result may weigh: evidence first, then the least severe findings.
+    """The result of a section, cut to what a task result may weigh: evidence first, then facts, then the least severe findings.
 
-    Says in C(findings_omitted) how many findings only report.json, or a gather, can show.
+    Says in C(findings_omitted) how many findings, and in C(facts_omitted) how many entries of which facts, only
+    report.json, or a gather, can show.
     """
-    result['findings_omitted'] = 0
+    result['findings_omitted'], result['facts_omitted'] = 0, {}
     if _size(result) <= RESULT_BYTES:
         return result
     result['findings'] = [{**finding, 'evidence': [], 'more_evidence': len(finding['evidence']) + finding['more_evidence']}
                           for finding in result['findings']]
+    _cut_facts(result)
     while result['findings'] and _size(result) > RESULT_BYTES:
         keep = len(result['findings']) * 3 // 4
         result['findings_omitted'] += len(result['findings']) - keep
         result['findings'] = result['findings'][:keep]
     return result
+
+
+def _cut_facts(result):
+    """Halve the longest of the lists and mappings that are neither findings nor sections, until all together leave room for those."""
+    given = [name for name, value in result.items() if isinstance(value, (list, dict)) and name not in ('findings', 'sections', 'facts_omitted')]
+    before = {name: len(result[name]) for name in given}
+    while sum(_size(result[name]) for name in given) > FACTS_BYTES:
+        longest = max(given, key=lambda name: _size(result[name]))
+        kept = list(result[longest])[:len(result[longest]) // 2]
+        result[longest] = {key: result[longest][key] for key in kept} if isinstance(result[longest], dict) else kept
+    result['facts_omitted'] = {name: before[name] - len(result[name]) for name in given if len(result[name]) < before[name]}
 
 
 def _size(result):

@@ -166,6 +166,17 @@ def test_a_result_is_cut_to_what_a_task_may_return():
     assert len(json.dumps(large)) < 64 * 1024 and len(large['findings']) + large['findings_omitted'] == 5000 and len(large['findings']) > 100
 
 
+def test_facts_of_a_large_cluster_are_cut_too_and_said_to_be():
+    finding = {'id': 'x', 'title': 't' * 200, 'evidence': [], 'more_evidence': 0}
+    names = [f'ip-10-0-{number}-7.eu-central-1.compute.internal' for number in range(200)]
+    found = facts.bounded({'findings': [finding] * 20, 'sections': {'a': {}}, 'members_per_node': {name: names for name in names},
+                           'members': [{'name': name, 'not_seen_by': names[:100]} for name in names], 'unread': {'w1': 'refused'}, 'verdict': 'error'})
+    assert len(json.dumps(found)) < 64 * 1024
+    assert (len(found['findings']), found['findings_omitted'], found['unread'], found['sections']) == (20, 0, {'w1': 'refused'}, {'a': {}})
+    assert {name: len(found[name]) + found['facts_omitted'][name] for name in found['facts_omitted']} == {'members_per_node': 200, 'members': 200}
+    assert facts.bounded({'findings': [], 'members': names[:3]})['facts_omitted'] == {}
+
+
 def test_a_list_of_machines_is_bounded():
     taken = snapshot()
     taken.machines *= 100
