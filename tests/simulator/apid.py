@@ -155,7 +155,7 @@ async def _serve(node, path, request, roles, send):
     service, _slash, method = path.lstrip('/').rpartition('/')
     if not rbac.service_known(service, node.minor):
         raise Status(UNIMPLEMENTED, f'unknown service {service}')
-    allowed = rbac.roles_for(service, method)
+    allowed = rbac.roles_for(service, method, node.minor)
     if allowed is None:
         raise Status(UNIMPLEMENTED, f'unknown method {method} for service {service}')
     if not roles & allowed:

@@ -30,7 +30,8 @@ _MACHINE = {
         'GenerateClientConfiguration', 'MetaWrite', 'MetaDelete',
     ), _ADMIN),
 }
-_STATE = {**dict.fromkeys(('Get', 'List', 'Watch'), _READER), **dict.fromkeys(('Create', 'Update', 'Destroy'), _ADMIN)}
+_STATE = {**dict.fromkeys(('Get', 'List', 'Watch'), _READER), **dict.fromkeys(('Create', 'Update', 'Destroy', 'Teardown', 'TeardownAndDestroy'), _ADMIN)}
+_METHODS_SINCE = {('cosi.resource.State', 'Teardown'): 14, ('cosi.resource.State', 'TeardownAndDestroy'): 14}
 
 # service: (first minor version that has it, {method: roles})
 _SERVICES = {
@@ -78,9 +79,9 @@ def service_known(service, minor):
     return service in _SERVICES and minor >= _SERVICES[service][0]
 
 
-def roles_for(service, method):
+def roles_for(service, method, minor=14):
     """The roles that may call a method; None when there is no such method. Methods that the table lacks are admin's."""
-    return _SERVICES[service][1].get(method)
+    return _SERVICES[service][1].get(method) if minor >= _METHODS_SINCE.get((service, method), 0) else None
 
 
 def is_method(name):
