@@ -10,10 +10,12 @@ from datetime import datetime, timezone
 
 from tests.bed.grpc_server import NOT_FOUND, PERMISSION_DENIED, UNIMPLEMENTED, Status
 from tests.simulator import rbac, resource, resource_types, resources
-from tests.simulator.protobuf import append_message
+from tests.simulator.protobuf import append_message, varint
 from tests.simulator.schema import MESSAGES
 
 _READY = b''
+_CREATED, _UPDATED, _DESTROYED = 0, 1, 2
+_TICK = 0.05
 _BOOKMARK = bytes(15) + b'\x04'
 
 
@@ -72,7 +74,7 @@ def _matches(resource_id, options):
 
 
 async def watch(node, request, send, roles):
-    """First a message without events; then the contents where asked for. Nothing changes here, so then nothing comes."""
+    """First a message without events; then the contents where asked for; then what changes."""
     asked = MESSAGES.decode('cosi.Watch', request)
     namespace, resource_type, options = asked.get('namespace', ''), asked.get('type', ''), asked.get('options', {})
     _check_access(node, namespace, resource_type, roles)
@@ -90,7 +92,21 @@ async def watch(node, request, send, roles):
             events.append(MESSAGES.encode('cosi.WatchResponse', {'event': [_bootstrapped(resource_type, namespace)]}))
         for message in [b''.join(events)] if options.get('aggregated') else events:
             await send(message)
-    await asyncio.get_running_loop().create_future()
+    while True:
+        await asyncio.sleep(_TICK)
+        before, items = items, _items(node, namespace, resource_type)
+        for resource_id in sorted({*before, *items}):
+            if resource_id == asked.get('id', resource_id) and _matches(resource_id, options):
+                for message in _change(before.get(resource_id), items.get(resource_id)):
+                    await send(message)
+
+
+def _change(old, new):
+    """The WatchResponse that tells of a change, if it is one: created, updated with what it was, destroyed."""
+    if old == new:
+        return
+    event = append_message(b'', 1, new or old) + varint(2 << 3) + varint(_CREATED if old is None else _DESTROYED if new is None else _UPDATED)
+    yield append_message(b'', 1, event if old is None or new is None else append_message(event, 3, old))
 
 
 def _event(encoded_resource):

@@ -286,6 +286,18 @@ def test_what_a_scenario_says_of_the_configuration():
         assert found == {'audit-log-maxage': {'values': ['9']}}
 
 
+def test_a_watch_tells_of_changes():
+    with Bed() as bed:
+        events = bed.node('cp-1').watch('CertSANs.secrets.talos.dev', 'secrets', timeout=10)
+        first = [next(events) for _time in range(4)]
+        assert [event['event'] for event in first] == ['CREATED', 'CREATED', 'CREATED', 'BOOTSTRAPPED']
+        bed.apply('cp-1', SANS)
+        changed = next(events)
+        assert (changed['event'], changed['resource']['id']) == ('UPDATED', 'api')
+        assert (changed['old']['spec']['dnsNames'], changed['resource']['spec']['dnsNames']) == (['cp-1'], ['cp-1', 'lb.example.org'])
+        events.close()
+
+
 # -- etcd ---------------------------------------------------------------------------------------------------------
 
 def test_a_removed_member_is_gone_for_all():
