@@ -37,10 +37,10 @@ def server(kind, authority):
     waiting = pki.Authority(None).server('maintenance-service.talos.dev', dns=['maintenance-service.talos.dev'], ips=['127.0.0.1'])
     old = authority.server('cp1', ips=['127.0.0.1'], not_before=now - timedelta(days=3), not_after=now - timedelta(days=2))
     return {
-        'silent': lambda: Silent(),
+        'silent': Silent,
         'silent after the handshake': lambda: Silent(pki.server_context(own, authority)),
-        'closes': lambda: Closes(),
-        'plain http': lambda: PlainHttp(),
+        'closes': Closes,
+        'plain http': PlainHttp,
         'https that is no gRPC': lambda: PlainHttp(pki.server_context(own, authority, alpn=('http/1.1',))),
         'another CA': lambda: Silent(pki.server_context(pki.Authority('talos').server('cp1', ips=['127.0.0.1']), authority)),
         'another name': lambda: Silent(pki.server_context(authority.server('cp1', dns=['cp1'], ips=['10.5.0.2']), authority)),
