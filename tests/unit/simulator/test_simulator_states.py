@@ -34,14 +34,16 @@ STATES = {
     'healthy-reader': {**_etcd('cp1', 2), 'client': {'role': 'os:reader'}},
     'one-cp-down': {
         'nodes': {'cp3': {'reachable': False}}, **_etcd('cp1', 2, reachable=['cp1', 'cp2']),
-        'k8s': {'api': {'cp1': 'up', 'cp2': 'up', 'cp3': 'refused'}, 'nodes': {'cp1': 'Ready', 'cp2': 'Ready', 'w1': 'Ready', 'cp3': {'ready': 'Unknown', 'since': '-46s'}}},
+        'k8s': {'api': {'cp1': 'up', 'cp2': 'up', 'cp3': 'refused'},
+                'nodes': {'cp1': 'Ready', 'cp2': 'Ready', 'w1': 'Ready', 'cp3': {'ready': 'Unknown', 'since': '-46s'}}},
     },
     'worker-down': {
         'nodes': {'w1': {'reachable': False}}, **_etcd('cp2', 3),
         'k8s': {'nodes': {'cp1': 'Ready', 'cp2': 'Ready', 'cp3': 'Ready', 'w1': {'ready': 'Unknown', 'since': '-46s'}}},
     },
     'nospace-alarm': {
-        **_etcd('cp3', 4, quota_mb=8, db_mb={'cp1': 9.3671875, 'cp2': 8.515625, 'cp3': 8.4453125}, in_use_mb={'cp1': 5.484375, 'cp2': 5.5234375, 'cp3': 5.484375},
+        **_etcd('cp3', 4, quota_mb=8, db_mb={'cp1': 9.3671875, 'cp2': 8.515625, 'cp3': 8.4453125},
+                in_use_mb={'cp1': 5.484375, 'cp2': 5.5234375, 'cp3': 5.484375},
                 alarms=[{'member': name, 'alarm': 'NOSPACE'} for name in ('cp1', 'cp2', 'cp3')]),
     },
 }

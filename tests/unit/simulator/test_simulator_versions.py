@@ -55,7 +55,8 @@ def test_the_machine_config_is_a_string_since_1_12(world, minor):
     assert isinstance(world.specs('cp-1', 'MachineConfigs.config.talos.dev', 'config')['v1alpha1'], str) == (minor >= 12)
 
 
-@pytest.mark.parametrize(('resource_type', 'namespace'), [('KubeletSpecs.kubernetes.talos.dev', 'k8s'), ('APIServerConfigs.kubernetes.talos.dev', 'controlplane')])
+@pytest.mark.parametrize(('resource_type', 'namespace'), [
+    ('KubeletSpecs.kubernetes.talos.dev', 'k8s'), ('APIServerConfigs.kubernetes.talos.dev', 'controlplane')])
 def test_specs_of_kubernetes_are_sensitive_since_1_12(reader, minor, resource_type, namespace):
     _messages, code, text = reader('10.5.0.11', *_list(resource_type, namespace))
     assert (code == DENIED and text == 'not authorized') == (minor >= 12)
