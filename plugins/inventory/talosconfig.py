@@ -45,7 +45,7 @@ EXAMPLES = r"""
 plugin: talosops.talos.talosconfig
 
 ---
-# Two files, production only, in groups by the first part of the name
+# Two files, production only, in groups by the second part of the name (prod-eu: region_eu)
 plugin: talosops.talos.talosconfig
 talosconfigs:
   - files/europe.talosconfig

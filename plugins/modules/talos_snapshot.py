@@ -39,8 +39,9 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Gather and judge the current context of ~/.talos/config
+- name: Gather and judge a context of ~/.talos/config, whatever the inventory host is called
   talosops.talos.talos_snapshot:
+    context: prod-eu
   delegate_to: localhost
   register: gathered
 

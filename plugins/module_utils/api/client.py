@@ -15,6 +15,7 @@ import time
 
 from ansible_collections.talosops.talos.plugins.module_utils.api import connection as channels
 from ansible_collections.talosops.talos.plugins.module_utils.api import endpoint as endpoints_
+from ansible_collections.talosops.talos.plugins.module_utils.api import proxy as proxies
 from ansible_collections.talosops.talos.plugins.module_utils.api import spec, talosconfig, wire
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import ConfigError, NoForwarding, TransportError
 from ansible_collections.talosops.talos.plugins.module_utils.api.machine import Machine
@@ -29,7 +30,7 @@ class Client:
 
     C(context) is a talosconfig's Context, C(endpoints) (texts) replace its own, C(proxy) as in api/proxy.py;
     C(timeout) seconds is the limit of connecting and of each call that names none. Raises L(ConfigError) without
-    endpoints or with unusable credentials, L(InputError) when a Python package is missing.
+    endpoints, with unusable credentials or an unusable proxy, L(InputError) when a Python package is missing.
     """
 
     def __init__(self, context, *, endpoints=None, proxy=None, timeout=10.0, tmp_dir=None):
@@ -40,6 +41,8 @@ class Client:
             talosconfig.need_endpoints(context)
         parsed = [endpoints_.parse(text) for text in endpoints or context.endpoints]
         self.endpoints = list({(endpoint.host, endpoint.port): endpoint for endpoint in reversed(parsed)}.values())[::-1]
+        for endpoint in self.endpoints:
+            proxies.choose(endpoint, proxy, context.proxy_url)
         self.timeout = timeout
         self.calls = 0
         self._tunnels = Tunnels(context, proxy, tmp_dir)

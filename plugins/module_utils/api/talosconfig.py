@@ -103,7 +103,8 @@ def facts(context, now):
 
 
 def _no_endpoints(context):
-    return f'The context "{context.name}" of {_called(context.source)} has no endpoints.'
+    called = _called(context.source)
+    return f'The context "{context.name}" of {called[0].lower()}{called[1:]} has no endpoints.'
 
 
 def need_endpoints(context):

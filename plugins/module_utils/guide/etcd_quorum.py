@@ -211,7 +211,8 @@ def even_member_count(view):
     gone = [stale(m['id']) for m in facts.voters]
     return warning('cluster', f'etcd has an even number of voting members ({count})',
                    f'{count} members tolerate no more failures than {count - 1} do, and there is one more that can fail.',
-                   'Add a control plane node, or take one away properly (talosctl reset, which leaves etcd first).',
+                   'Where a member is stale, removing that one is all there is to do. Otherwise add a control plane node, or take one away '
+                   'properly (talosctl reset, which leaves etcd first).',
                    explained_by=(*gone, *(down(m) for m in outside), *(unreachable(m) for m in outside)), **more)
 
 

@@ -90,7 +90,7 @@ def _alarm_evidence(view, member_id, name):
         errors = (view.etcd.statuses.get(machine.key) or {}).get('errors') or []
         errors = [text.strip() for text in errors if f'memberID:{int(member_id, 16)} alarm:{name}' in text]
         found += [seen(machine, 'EtcdAlarmList', f'{member_id} {name}')] if in_list else []
-        found += [seen(machine, 'EtcdStatus', f'errors: {text}') for text in errors]
+        found += [seen(machine, 'EtcdStatus', f'errors: {text} (that is {member_id})') for text in errors]
     return found
 
 

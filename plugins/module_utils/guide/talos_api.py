@@ -9,10 +9,10 @@ client, and this collection's TLS tunnel does not have the fault.
 from __future__ import annotations
 
 from ansible_collections.talosops.talos.plugins.module_utils.guide import (
-    talos_api_balancer, talos_api_client, talos_api_endpoints, talos_api_firewall, talos_api_subnets,
+    talos_api_balancer, talos_api_client, talos_api_endpoints, talos_api_firewall, talos_api_kubeconfig, talos_api_subnets,
 )
 
 CHECKS = (
-    *talos_api_firewall.CHECKS, *talos_api_client.CHECKS, *talos_api_subnets.CHECKS, *talos_api_endpoints.CHECKS,
+    *talos_api_firewall.CHECKS, *talos_api_client.CHECKS, *talos_api_kubeconfig.CHECKS, *talos_api_subnets.CHECKS, *talos_api_endpoints.CHECKS,
     *talos_api_balancer.CHECKS,
 )

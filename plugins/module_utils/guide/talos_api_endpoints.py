@@ -69,8 +69,9 @@ def _remedy(view):
                                                  'endpoints': addresses}} if addresses else None
 
 
-def _correct(view):
-    addresses = [address for address in (dial_address(view, m) for m in real_control_planes(view)) if address]
+def _correct(view, without=()):
+    """The step that corrects the list; C(without) are machines that it is not to name."""
+    addresses = [address for address in (dial_address(view, m) for m in real_control_planes(view) if m not in without) if address]
     return f'Set endpoints to the addresses of the control plane nodes: {listed(addresses, 12)}.' if addresses else \
         'Set endpoints to the addresses of the control plane nodes.'
 
@@ -176,7 +177,7 @@ def endpoint_dead(view):
             outcomes.append(warning(
                 endpoint.text, f'endpoint {endpoint.text} ({listed(m.label for m in behind)}) could not be used: {_short(endpoint)}',
                 'Clients go on to the next endpoint, which costs time, and there is one fewer to fall back on.',
-                f'Repair the machine or the way to it; if it was taken away on purpose: {_correct(view)}', nodes=[m.key for m in behind],
+                f'Repair the machine or the way to it. Only if it was taken away on purpose: {_correct(view, behind)}', nodes=[m.key for m in behind],
                 evidence=[said_by(endpoint, came_back, 'TLS')],
                 explained_by=tuple(f'unreachable:{m.key}' for m in behind) + (f'endpoint:{endpoint.text}',)))
         elif is_ip(endpoint.host):

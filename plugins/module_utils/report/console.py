@@ -155,7 +155,7 @@ def _seen(report, finding, indent):
 
 def _because(report, finding, indent):
     lead = ' ' * (indent + _COLUMN)
-    return [line for cause in _causes(report, finding['because_of']) for line in _wrap(f'because of {cause}', lead, lead + ' ' * 7)]
+    return [line for cause in _causes(report, finding['because_of']) for line in _wrap(f'explained by {cause}', lead, lead + ' ' * 7)]
 
 
 def _causes(report, ids):

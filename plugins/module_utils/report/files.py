@@ -30,6 +30,18 @@ def cluster_key(name, cluster_id):
     return f'{slug}_{digest[:8]}'
 
 
+def key_of(root, name, cluster_id):
+    """The cluster key; a cluster that was not reached has no id, and is the one of its name that has reports below C(root) already."""
+    key = cluster_key(name, cluster_id)
+    if cluster_id is None:
+        slug = key.rpartition('_')[0]
+        with contextlib.suppress(OSError):
+            known = [entry for entry in os.listdir(os.path.join(root, HOME)) if re.fullmatch(f'{re.escape(slug)}_[0-9a-f]{{8}}', entry)]
+            if len(known) == 1:
+                return known[0]
+    return key
+
+
 def make_directory(root, key, when):
     """Make C(<root>/talos-report/<key>/<UTC time>), point C(latest) to it, and return its path.
 
@@ -54,7 +66,7 @@ def make_directory(root, key, when):
     return os.path.join(home, name)
 
 
-def use_directory(path, key):
+def use_directory(path, name, cluster_id):
     """Make the directory that the user named; returns it as an absolute path.
 
     Raises InputError where another cluster's report lies already: one of the two would be lost.
@@ -67,7 +79,7 @@ def use_directory(path, key):
     there = os.path.join(path, REPORT)
     if os.path.exists(there):
         report = read_report(there)
-        if cluster_key(report['cluster'], report['cluster_id']) != key:
+        if report['cluster'] != name or None not in (report['cluster_id'], cluster_id) and report['cluster_id'] != cluster_id:
             raise InputError(f'{path} holds the report of another cluster ({report["cluster"]}) already.',
                              'Give each cluster a talos_report_dir of its own, for example one that ends with "{{ inventory_hostname }}".')
     return path

@@ -109,8 +109,8 @@ def gather(params, say, kinds=None, logs=None):
             raise InputError(f'{option} must be a number of seconds above zero, not {params[option]}.')
     snapshot = gathering.gather(
         access.context, name=access.cluster, nodes=params.get('nodes') or (), endpoints=params.get('endpoints') or None, proxy=params.get('proxy'),
-        kube=access.kube, kinds=kinds, logs=logs, timeout=params['timeout'], deadline=params['deadline'], tmp_dir=access.tmp_dir, say=say,
-        collection=VERSION)
+        kube=access.kube, kinds=kinds, logs=logs, timeout=params['timeout'], deadline=params['deadline'], tmp_dir=access.tmp_dir,
+        say=say and (lambda text: say(f'{access.cluster or access.context.name}: {text}')), collection=VERSION)
     snapshot.client['local_file'] = access.local_file
     return snapshot
 

@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
+from ansible_collections.talosops.talos.plugins.module_utils.api.errors import TalosError
 from ansible_collections.talosops.talos.plugins.module_utils.guide import CHECKS
 from ansible_collections.talosops.talos.plugins.module_utils.judge import judge, verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.judge.gates import GATE_LOGS, GATE_READS
 from ansible_collections.talosops.talos.plugins.module_utils.judge.sections import of_role
 from ansible_collections.talosops.talos.plugins.module_utils.tasks import access, facts, judged
+
+NOTHING_REACHED = 'talos_api.nothing_reached'
 
 
 def run(params, say, sections, facts_of):
@@ -25,6 +28,8 @@ def run(params, say, sections, facts_of):
         kinds, logs = needs(keys)
         snapshot = access.gather(params, say, kinds, logs)
         report = judged.anew(snapshot, settings)
+        if isinstance(sections, str):
+            _need_an_answer(report, keys)
     part = judge.part(report, keys)
     return facts.bounded({
         'changed': False,
@@ -36,6 +41,14 @@ def run(params, say, sections, facts_of):
         'ran_on': access.here(),
         **facts_of(snapshot, params),
     })
+
+
+def _need_an_answer(report, keys):
+    """Raises TalosError where nothing was reached and the sections that are wanted cannot say why themselves."""
+    for finding in report['findings']:
+        if finding['check'] == NOTHING_REACHED and finding['section'] not in keys:
+            said = '; '.join(evidence['text'].rstrip('.') for evidence in finding['evidence'])
+            raise TalosError(f'{finding["title"]}: {said}.', finding['next_step'])
 
 
 def needs(keys):

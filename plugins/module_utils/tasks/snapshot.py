@@ -35,9 +35,9 @@ def keep_archive(result, params, directory):
 def keep(snapshot, params, working_directory, ran_on):
     """Judge, write snapshot.zip and report.json, and return the module's result."""
     report = judged.anew(snapshot, judged.settings(params))
-    key = files.cluster_key(report['cluster'], report['cluster_id'])
+    key = files.key_of(working_directory, report['cluster'], report['cluster_id'])
     if params.get('report_dir'):
-        directory = files.use_directory(os.path.join(working_directory, params['report_dir']), key)
+        directory = files.use_directory(os.path.join(working_directory, params['report_dir']), report['cluster'], report['cluster_id'])
     else:
         directory = files.make_directory(working_directory, key, snapshot.now)
     path = store.write(snapshot, os.path.join(directory, files.SNAPSHOT))

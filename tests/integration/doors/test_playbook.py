@@ -47,7 +47,7 @@ def test_sections_stand_in_the_order_of_the_guide_and_roots_lead(ansible):
     titles = ('Talos API: firewall', 'Talos API: wrong endpoints', 'Discovery: missing', 'etcd: quorum', 'etcd: members', 'begin with:')
     places = [run.text.index(title) for title in titles]
     assert places == sorted(places)
-    assert run.text.index('[talos_api.machine_unreachable]') < run.text.index('because of talos_api.machine_unreachable (cp3)')
+    assert run.text.index('[talos_api.machine_unreachable]') < run.text.index('explained by talos_api.machine_unreachable (cp3)')
 
 
 def test_check_mode_gives_the_whole_report_and_changes_nothing(ansible):

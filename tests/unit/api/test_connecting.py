@@ -485,9 +485,9 @@ def test_a_proxy_whose_name_does_not_resolve(bed, names):
     assert error.kind == 'proxy' and 'proxy.example.com' in error.message
 
 
-def test_a_socks_proxy(bed):
-    with bed.client('cp-1', proxy='socks5://127.0.0.1:1080') as client, pytest.raises(ConfigError, match='SOCKS'):
-        client.connect(client.endpoints[0])
+def test_a_socks_proxy_is_refused_before_anything_is_dialled(bed):
+    with pytest.raises(ConfigError, match='SOCKS'):
+        bed.client('cp-1', proxy='socks5://127.0.0.1:1080')
 
 
 # -- details ----------------------------------------------------------------------------------------------------------

@@ -110,7 +110,7 @@ def test_a_consequence_names_its_cause_and_only_roots_are_where_to_begin():
     machine = next(m for m in recorded.snapshot('one-cp-down').machines if not m.answered)
     lost = c.warning('cluster', 'two of three members answer', 'm', 'n', explained_by=(f'unreachable:{machine.key}',))
     lines = lines_of(report('one-cp-down', [lost]))
-    assert any(line.strip() == 'because of talos_api.unreachable (cp3)' for line in lines)
+    assert any(line.strip() == 'explained by talos_api.unreachable (cp3)' for line in lines)
     begin = next(line for line in lines if 'begin with:' in line)
     assert 'cp3 does not answer' in begin
     assert not any('2. two of three' in line for line in lines)

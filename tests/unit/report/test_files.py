@@ -67,13 +67,25 @@ def test_nothing_is_left_of_a_report_that_could_not_be_written(tmp_path, monkeyp
 
 
 def test_the_users_directory_is_used_again_for_the_same_cluster_only(tmp_path):
-    key = files.cluster_key('prod', 'a1')
-    directory = files.use_directory(str(tmp_path / 'a' / 'b'), key)
+    directory = files.use_directory(str(tmp_path / 'a' / 'b'), 'prod', 'a1')
     assert [mode(tmp_path / 'a'), mode(directory)] == [0o700, 0o700]
     files.write_report(directory, PROD)
-    assert files.use_directory(directory, key) == directory
-    with pytest.raises(InputError, match='holds the report of another cluster'):
-        files.use_directory(directory, files.cluster_key('prod', 'b2'))
+    assert files.use_directory(directory, 'prod', 'a1') == directory
+    assert files.use_directory(directory, 'prod', None) == directory, 'a cluster that was not reached has no id'
+    for name, cluster_id in (('prod', 'b2'), ('test', 'a1'), ('test', None)):
+        with pytest.raises(InputError, match='holds the report of another cluster'):
+            files.use_directory(directory, name, cluster_id)
+
+
+def test_a_cluster_that_was_not_reached_stays_where_its_reports_lie(tmp_path):
+    """Else C(latest) of the cluster would say healthy for as long as it is down."""
+    assert files.key_of(str(tmp_path), 'prod', None) == files.cluster_key('prod', None)
+    known = files.cluster_key('prod', 'a1')
+    files.make_directory(str(tmp_path), known, WHEN)
+    files.make_directory(str(tmp_path), files.cluster_key('prod-eu', 'a1'), WHEN)
+    assert files.key_of(str(tmp_path), 'prod', None) == known
+    files.make_directory(str(tmp_path), files.cluster_key('prod', 'b2'), WHEN)
+    assert files.key_of(str(tmp_path), 'prod', None) == files.cluster_key('prod', None), 'two clusters of one name are not guessed at'
 
 
 def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path):
@@ -81,7 +93,7 @@ def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path):
     with pytest.raises(InputError, match='cannot be written below'):
         files.make_directory(str(tmp_path), 'prod_1', WHEN)
     with pytest.raises(InputError, match='cannot be written to'):
-        files.use_directory(str(tmp_path / 'talos-report' / 'x'), 'prod_1')
+        files.use_directory(str(tmp_path / 'talos-report' / 'x'), 'prod', 'a1')
 
 
 @pytest.mark.parametrize('content, said', [

@@ -9,7 +9,7 @@ import os
 import pytest
 import yaml
 
-from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError
+from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError, TalosError
 from ansible_collections.talosops.talos.plugins.module_utils.guide import CHECKS
 from ansible_collections.talosops.talos.plugins.module_utils.judge.gates import GATE_READS
 from ansible_collections.talosops.talos.plugins.module_utils.judge.sections import of_role
@@ -21,6 +21,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.tasks import (
 from ansible_collections.talosops.talos.plugins.module_utils.version import VERSION
 from tests import recorded
 from tests.conftest import ROOT
+from tests.unit.guide import states
 
 REPORT = {'fail_on': 'critical', 'fail_on_incomplete': False}
 
@@ -31,6 +32,24 @@ def kept(tmp_path):
     def keep(name='one-cp-down', **params):
         return snapshot.keep(recorded.snapshot(name), params, str(tmp_path), 'here')
     return keep
+
+
+def _without_a_cluster(monkeypatch):
+    unreached = states.disconnected(states.snapshot(), 'timeout', 'no answer on port 50000')
+    monkeypatch.setattr(access, 'gather', lambda *_given: unreached)
+    return {'snapshot': None}
+
+
+@pytest.mark.parametrize('task', [members, etcd_health])
+def test_a_module_that_reaches_nothing_fails_and_says_why(monkeypatch, task):
+    with pytest.raises(TalosError, match='none of the 3 endpoints could be used: no answer on port 50000'):
+        task.run(_without_a_cluster(monkeypatch), False, None)
+
+
+@pytest.mark.parametrize('task', [api_check, certsans_check])
+def test_a_module_about_the_api_has_it_as_its_finding(monkeypatch, task):
+    result = task.run(_without_a_cluster(monkeypatch), False, None)
+    assert result['verdict'] in ('critical', 'unknown') and not result['complete']
 
 
 @pytest.mark.parametrize('task, keys', [(members, of_role('discovery')), (etcd_health, of_role('etcd')), (api_check, of_role('talos_api')),
