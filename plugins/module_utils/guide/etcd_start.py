@@ -34,8 +34,8 @@ def not_bootstrapped(view):
     silent = [m for m in planes if not m.answered]
     if silent or not planes:
         return unknown('cluster',
-                       f'whether the cluster was bootstrapped: {listed(m.label for m in silent) or "no control plane node"} could not be '
-                       'read', 'A control plane node that nobody can see may hold the only copy of the data.',
+                       f'whether the cluster was bootstrapped: {listed(m.label for m in silent) + " could not" if silent else "no control plane node could"} '
+                       'be read', 'A control plane node that nobody can see may hold the only copy of the data.',
                        'Bring it back before anything else; do not bootstrap.', nodes=[m.key for m in planes],
                        explained_by=tuple(unreachable(m) for m in silent) + ('not_judged',))
     unlisted = [m for m in answering if not m.datum('ServiceList').ok]
