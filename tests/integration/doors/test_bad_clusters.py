@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 import zipfile
 
@@ -133,6 +134,13 @@ def test_a_node_that_dies_between_two_calls(tmp_path, monkeypatch):
     assert report['class'] == 'errors' and faults(report) == {'talos_api.machine_unreachable': ['w-1']}
     assert run.says('w-1 answered at first and was lost while it was read')
     assert {verdicts(report)[key] for key in verdicts(report) if key.startswith('etcd.')} <= set(GOOD), 'the others are judged all the same'
+
+
+def test_while_a_machine_is_slow_the_run_says_whom_it_waits_for(tmp_path):
+    with Cluster.from_state({'faults': {'slow': {'w-1': '3s'}}}) as cluster:
+        run, report = of_cluster(cluster, tmp_path)
+    assert run.code == 0 and report['class'] == 'healthy', run.text
+    assert re.search(r'^(state: )?\d/5 machines, waiting for .*w-1$', run.text, re.MULTILINE)
 
 
 def test_what_was_not_recorded_is_unknown_and_never_ok(tmp_path, monkeypatch):
