@@ -53,7 +53,7 @@ SAYS_WHY = {check for check, _kind, _name in EVERY} - {'talos_api.path_blocked',
 # What is judged by the mere fact that machines and endpoints answered, over connections whose certificates were verified.
 ANSWERING_IS_ENOUGH = {f'talos_api.{name}' for name in (
     'machine_unreachable', 'nothing_reached', 'client_refused', 'server_certificate_dates', 'certificate_without_address', 'endpoint_is_worker',
-    'endpoint_dead', 'endpoint_not_talos', 'endpoint_list_short')}
+    'endpoint_dead', 'endpoint_not_talos', 'endpoint_list_short', 'unknown_authority')}
 
 
 def _take(snap, kind, state, names=None):
@@ -146,7 +146,7 @@ def test_a_machine_that_was_not_asked_is_not_called_dead():
 
 
 ABOUT_THE_FILE = {'talos_api.client_certificate_dates', 'talos_api.client_certificate_unusable', 'talos_api.talosconfig_problem',
-                  'talos_api.other_talosconfig', 'talos_api.role_insufficient'}
+                  'talos_api.other_talosconfig', 'talos_api.role_insufficient', 'talos_api.kubeconfig_foreign'}
 
 
 @pytest.mark.parametrize('kind', ['refused', 'timeout', 'no_route', 'reset', 'untrusted_ca', 'client_refused', 'expired', 'wrong_name',
