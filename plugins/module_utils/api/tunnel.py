@@ -26,6 +26,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.api.handshake impor
 RECONNECT = 10.0
 
 _PATH_LIMIT = 100
+_DESCRIPTORS = '/proc/self/fd'
 _SAFE_PATH = re.compile(r'[A-Za-z0-9/._+~-]+')
 
 
@@ -205,11 +206,11 @@ class Tunnels:
     def __init__(self, talosconfig, proxy=None, tmp_dir=None):
         self._links = []
         self._names = 0
-        self._directory = _private_directory(tmp_dir)
+        self._directory, self._called, self._descriptor = _private_directory(tmp_dir)
         try:
             self._dialer = Dialer(talosconfig, self._directory, proxy)
         except BaseException:
-            os.rmdir(self._directory)
+            self._remove()
             raise
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(lambda _loop, _context: None)
@@ -248,7 +249,12 @@ class Tunnels:
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
             thread.join()
-            shutil.rmtree(self._directory, ignore_errors=True)
+            self._remove()
+
+    def _remove(self):
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+        shutil.rmtree(self._directory, ignore_errors=True)
 
     def _run(self):
         self._loop.run_forever()
@@ -270,7 +276,7 @@ class Tunnels:
 
     async def _open(self, endpoint, deadline):
         self._names += 1
-        link = Link(self._dialer, endpoint, os.path.join(self._directory, str(self._names)))
+        link = Link(self._dialer, endpoint, os.path.join(self._called, str(self._names)))
         await link.open(deadline)
         self._links.append(link)
         return link
@@ -290,13 +296,20 @@ def _closed():
 
 
 def _private_directory(tmp_dir):
-    """A directory of mode 0700 whose sockets have paths that a unix socket can have and grpcio understands."""
+    """C((directory of mode 0700, what to call it, descriptor or None)), so that its sockets have paths that a unix socket can have.
+
+    Where its own path will not do (too long, or with characters that grpcio does not understand), Linux lets this process
+    call it by a descriptor; elsewhere the system's temporary directory has to do, which nobody clears after a SIGKILL.
+    """
     for parent in (tmp_dir, tempfile.gettempdir(), '/tmp'):
         if not parent or not os.path.isdir(parent):
             continue
         directory = tempfile.mkdtemp(prefix='talos-', dir=parent)
         path = os.path.join(directory, '0' * 6)
         if len(os.fsencode(path)) < _PATH_LIMIT and _SAFE_PATH.fullmatch(path):
-            return directory
+            return directory, directory, None
+        if os.path.isdir(_DESCRIPTORS):
+            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+            return directory, f'{_DESCRIPTORS}/{descriptor}', descriptor
         os.rmdir(directory)
     raise TransportError('There is no directory with a path short enough for a socket.', 'other', hint='Set TMPDIR to a short path.')
