@@ -8,10 +8,8 @@ import os
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 
 import pytest
 from running import PLAYBOOK, Ansible
@@ -108,27 +106,20 @@ def test_an_expired_client_certificate_is_said_with_its_dates(bed, authority, tm
 
 
 @pytest.fixture
-def short_path():
-    """A directory whose path leaves room for that of a unix socket, so that the tunnels lie where Ansible cleans up."""
-    with tempfile.TemporaryDirectory(prefix='t-', dir='/tmp') as directory:
-        yield Path(directory)
-
-
-@pytest.fixture
-def waiting(bed, authority, short_path):
+def waiting(bed, authority, tmp_path):
     """A run that waits for a silent endpoint: (the process, the directory)."""
     silent = bed.serve(Silent())
-    ansible = Ansible(short_path)
-    environment = {**ansible.environment, **talosconfig(ansible, authority, [f'127.0.0.1:{silent.port}']), 'TMPDIR': str(short_path / 'tmpdir')}
-    (short_path / 'tmpdir').mkdir()
-    process = subprocess.Popen([ansible.program('ansible-playbook'), PLAYBOOK, '-e', 'talos_timeout=120', '-e', 'talos_deadline=120'], cwd=short_path,
+    ansible = Ansible(tmp_path)
+    environment = {**ansible.environment, **talosconfig(ansible, authority, [f'127.0.0.1:{silent.port}']), 'TMPDIR': str(tmp_path / 'tmpdir')}
+    (tmp_path / 'tmpdir').mkdir()
+    process = subprocess.Popen([ansible.program('ansible-playbook'), PLAYBOOK, '-e', 'talos_timeout=120', '-e', 'talos_deadline=120'], cwd=tmp_path,
                                env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
     try:
         patience = time.monotonic() + 60
-        while not gathering(short_path):
+        while not gathering(tmp_path):
             assert process.poll() is None and time.monotonic() < patience, 'it never began to gather'
             time.sleep(0.1)
-        yield process, short_path
+        yield process, tmp_path
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
