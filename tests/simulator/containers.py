@@ -94,8 +94,8 @@ def _is_meant(node, told, pod):
         return False
     names = [one['metadata']['name'] for one in _pods(node)]
     named = [one for one in names if one in told['line']]
-    failing = [one['metadata']['name'] for one in _pods(node) if any('running' not in container['state'] or container['restartCount']
-                                                                      for container in one['status'].get('containerStatuses', []))]
+    failing = [one['metadata']['name'] for one in _pods(node)
+               if any('running' not in container['state'] or container['restartCount'] for container in one['status'].get('containerStatuses', []))]
     network = [one for one in names if one.startswith('kube-flannel')]
     return name == next(iter(named + failing + network + names), None)
 

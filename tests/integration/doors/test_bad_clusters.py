@@ -10,7 +10,6 @@ import re
 import threading
 import zipfile
 
-import pytest
 import yaml
 from running import Ansible
 

@@ -324,9 +324,10 @@ KEYS = {
     'nodes.*.console_only': None,
     'nodes.*.note': None,
     'machine_config': _all(lambda world, name: world.specs(name, 'KubeletSpecs.kubernetes.talos.dev', 'k8s')),
-    'machine_config.*.apiserver_extra_args': _control_planes(lambda world, name: str(world.specs(name, 'APIServerConfigs.kubernetes.talos.dev', 'controlplane'))),
-    'bootstrapped': _control_planes(lambda world, name: [ago(event['ts']) for one in world.rpc(name, 'ServiceList')['services'] if one['id'] == 'etcd'
-                                                          for event in one['events']['events'][:1]]),
+    'machine_config.*.apiserver_extra_args': _control_planes(
+        lambda world, name: str(world.specs(name, 'APIServerConfigs.kubernetes.talos.dev', 'controlplane'))),
+    'bootstrapped': _control_planes(lambda world, name: [
+        ago(event['ts']) for one in world.rpc(name, 'ServiceList')['services'] if one['id'] == 'etcd' for event in one['events']['events'][:1]]),
     'etcd.members': _control_planes(_member_list),
     'etcd.member_addresses': _control_planes(_member_list),
     'etcd.reachable': _control_planes(lambda world, name: isinstance(world.rpc(name, 'EtcdStatus'), dict)),

@@ -25,7 +25,8 @@ misc.controller_runtime x.time x.upgrade""".split())
 
 
 @pytest.mark.parametrize(('text', 'message'), [
-    ('state:\n  k8s:\n    csrs: [{state: Lost}]\n', "s.yaml:3: state.k8s.csrs[0].state must be Pending, Approved, \"Approved,Issued\", Denied or Failed, not 'Lost'."),
+    ('state:\n  k8s:\n    csrs: [{state: Lost}]\n',
+     "s.yaml:3: state.k8s.csrs[0].state must be Pending, Approved, \"Approved,Issued\", Denied or Failed, not 'Lost'."),
     ('state:\n  foreign: {x: there}\n', "s.yaml:2: state.foreign.x must be an IP address, not 'there'."),
     ('state:\n  ephemeral: {top: {/var/log: much}}\n', "s.yaml:2: state.ephemeral.top./var/log must be a size such as 12GiB, or a number of GiB, not 'much'."),
     ('state:\n  nodes:\n    cp-1:\n      node_ip: ten\n', "s.yaml:4: state.nodes.cp-1.node_ip must be an IP address, not 'ten'."),

@@ -86,7 +86,8 @@ def test_a_report_that_sees_everything_is_complete(report):
 
 
 def test_a_node_of_a_root_must_be_a_root_itself(report):
-    other = {**report['findings'][0], 'id': 'etcd.x/cp-4', 'nodes': ['cp-4'], 'subject': 'cp-4', 'title': 'x', 'root': False, 'because_of': ['etcd.member_stale/3']}
+    other = {**report['findings'][0], 'id': 'etcd.x/cp-4', 'nodes': ['cp-4'], 'subject': 'cp-4', 'title': 'x', 'root': False,
+             'because_of': ['etcd.member_stale/3']}
     report['findings'].append(other)
     expected = copy.deepcopy(EXPECTED)
     expected['findings'][0]['nodes'] = ['cp-3', 'cp-4']
