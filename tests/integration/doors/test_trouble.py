@@ -8,8 +8,10 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 from running import PLAYBOOK, Ansible
@@ -106,12 +108,18 @@ def test_an_expired_client_certificate_is_said_with_its_dates(bed, authority, tm
 
 
 @pytest.fixture
-def waiting(bed, authority, tmp_path):
-    """A run that waits for a silent endpoint: (the process, the directory)."""
+def short_path():
+    """A directory for TMPDIR: ansible-core 2.21 keeps a unix socket there and does not start where the path is long."""
+    with tempfile.TemporaryDirectory(prefix='t-', dir='/tmp') as directory:
+        yield Path(directory)
+
+
+@pytest.fixture
+def waiting(bed, authority, tmp_path, short_path):
+    """A run that waits for a silent endpoint: (the process, the directories that it may write to)."""
     silent = bed.serve(Silent())
     ansible = Ansible(tmp_path)
-    environment = {**ansible.environment, **talosconfig(ansible, authority, [f'127.0.0.1:{silent.port}']), 'TMPDIR': str(tmp_path / 'tmpdir')}
-    (tmp_path / 'tmpdir').mkdir()
+    environment = {**ansible.environment, **talosconfig(ansible, authority, [f'127.0.0.1:{silent.port}']), 'TMPDIR': str(short_path)}
     process = subprocess.Popen([ansible.program('ansible-playbook'), PLAYBOOK, '-e', 'talos_timeout=120', '-e', 'talos_deadline=120'], cwd=tmp_path,
                                env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
     try:
@@ -119,7 +127,7 @@ def waiting(bed, authority, tmp_path):
         while not gathering(tmp_path):
             assert process.poll() is None and time.monotonic() < patience, 'it never began to gather'
             time.sleep(0.1)
-        yield process, tmp_path
+        yield process, (tmp_path / 'tmp', short_path)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -136,25 +144,25 @@ def children(pid):
     return [int(child) for child, parent in (line.split() for line in said.splitlines()) if int(parent) == pid]
 
 
-def left_behind(directory):
-    """What the run has left: its own directories and the talosconfig of the test are none of it."""
-    return [str(path) for part in ('tmp', 'tmpdir') for path in (directory / part).rglob('*')]
+def left_behind(directories):
+    """What the run has left."""
+    return [str(path) for directory in directories for path in directory.rglob('*')]
 
 
 def test_ctrl_c_leaves_nothing(waiting):
-    process, directory = waiting
+    process, directories = waiting
     os.killpg(process.pid, signal.SIGINT)
     text, _none = process.communicate(timeout=60)
     assert process.returncode != 0 and 'PLAY [Diagnose]' in text
-    assert left_behind(directory) == []
+    assert left_behind(directories) == []
 
 
 def test_a_killed_worker_leaves_nothing(waiting):
-    process, directory = waiting
+    process, directories = waiting
     workers = children(process.pid)
     assert workers
     for worker in workers:
         os.kill(worker, signal.SIGKILL)
     process.communicate(timeout=60)
     assert process.returncode != 0
-    assert left_behind(directory) == []
+    assert left_behind(directories) == []
