@@ -164,7 +164,7 @@ def _read_value(data):
         return _read_struct(value)
     if number == 6:
         return [_read_value(item) for _number, _wire_type, item in raw_fields(value)]
-    return {1: lambda: None, 2: lambda: struct.unpack('<d', value)[0], 3: value.decode, 4: lambda: bool(value)}[number]()
+    return {1: lambda: None, 2: lambda: struct.unpack('<d', value)[0], 3: lambda: str(value, 'utf-8'), 4: lambda: bool(value)}[number]()
 
 
 def varint(value):
