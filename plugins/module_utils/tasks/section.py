@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import TalosError
 from ansible_collections.talosops.talos.plugins.module_utils.guide import CHECKS
-from ansible_collections.talosops.talos.plugins.module_utils.judge import judge, verdict as v
+from ansible_collections.talosops.talos.plugins.module_utils.judge import judge
 from ansible_collections.talosops.talos.plugins.module_utils.judge.gates import GATE_LOGS, GATE_READS
 from ansible_collections.talosops.talos.plugins.module_utils.judge.sections import of_role
 from ansible_collections.talosops.talos.plugins.module_utils.tasks import access, facts, judged
@@ -35,7 +35,7 @@ def run(params, say, sections, facts_of):
         'changed': False,
         'cluster': snapshot.cluster.get('name'),
         'verdict': part['verdict'],
-        'complete': complete(part),
+        'complete': part['complete'],
         'sections': part['sections'],
         'findings': part['findings'],
         'ran_on': access.here(),
@@ -59,7 +59,3 @@ def needs(keys):
             kinds.update(check.needs, check.reads, check.cluster_reads)
             logs.update(check.logs)
     return kinds, logs
-
-
-def complete(part):
-    return all(section['verdict'] != v.UNKNOWN and not section['nodes_missing'] and not section['unseen'] for section in part['sections'].values())
