@@ -9,12 +9,16 @@ import functools
 import yaml
 
 from ansible_collections.talosops.talos.plugins.module_utils.api import errors, wire
-from ansible_collections.talosops.talos.plugins.module_utils.snapshot import model, reads
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot import model, objects, reads
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.reader import containers_of
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.kubernetes import KINDS as KUBERNETES_KINDS
 from tests.replay import load
 
 SETS = ('healthy', 'healthy-reader', 'one-cp-down', 'worker-down', 'nospace-alarm')
 
 ADDRESSES = {'cp1': '10.5.0.2', 'cp2': '10.5.0.3', 'cp3': '10.5.0.4', 'w1': '10.5.0.5'}
+_LISTS = {'leases': 'leases-kube-node-lease'}
+_CASES = {'EtcdMemberList': 'EtcdMemberList-local', 'EtcdDirectory': 'List-etcd-dir', 'Containers': 'Containers-cri', 'ImageList': 'ImageList-system'}
 _CODES = {
     4: ('DeadlineExceeded', errors.TIMED_OUT),
     5: ('NotFound', errors.ABSENT),
@@ -50,7 +54,22 @@ def _datum(read, call, at):
     if call.code:
         name, state = _CODES.get(call.code, ('Unknown', errors.FAILED))
         return model.Datum(state, at=at, reason=call.message, code=name)
-    return model.Datum(errors.READ, _value(read, call), at)
+    value = _value(read, call)
+    if getattr(read, 'shape', None):
+        value = read.shape(value, lambda text: 'redacted:00000000')
+    if read.kind == 'Time':
+        value = {**value, 'sent_at': call.at, 'received_at': call.at}
+    return model.Datum(errors.READ, value, at)
+
+
+def _container_logs(read, machine, calls, at):
+    """The logs of containers as the gather chooses them; those that were not recorded are so."""
+    containers = machine.value('Containers')
+    machine.logs[read.kind] = model.Datum(errors.READ, '', at) if containers else model.Datum(errors.NOT_ASKED, reason='the containers are not known', at=at)
+    log = reads.Log('containers')
+    for key, log_id in containers_of(containers or {}, read.names).items():
+        call = calls.get(f'Logs-k8s-{log_id}')
+        machine.logs[key] = _datum(log, call, at) if call else model.Datum(errors.UNSUPPORTED, reason='not recorded', at=at)
 
 
 def _cases(read):
@@ -58,7 +77,7 @@ def _cases(read):
         return f'cosi-list-{read.type}'
     if isinstance(read, reads.Log):
         return f'Logs-{read.kind}'
-    return {'Netstat': 'Netstat-listen', 'EtcdMemberList': 'EtcdMemberList-local', 'EtcdDirectory': 'List-etcd-dir'}.get(read.kind, read.kind)
+    return _CASES.get(read.kind, read.kind)
 
 
 def _calls(set_name, node):
@@ -93,12 +112,22 @@ def snapshot(set_name):
         machine = model.Machine(key=address, address=address, addresses=[address], name=node, type=model.CONTROL_PLANE if control_plane else model.WORKER,
                                 known_from=['discovery', 'talosconfig'] if control_plane else ['discovery'], answered=datum.ok, via='10.5.0.2')
         for read in reads.READS:
-            if read.on != reads.ALL and not control_plane:
+            if read.on not in (reads.ALL, reads.METAL) and not control_plane:
+                continue
+            if isinstance(read, reads.ContainerLogs):
+                _container_logs(read, machine, calls, at)
+                continue
+            if read.on == reads.METAL:  # container mode: the kernel's log is the host's
+                machine.logs[read.kind] = model.Datum(errors.NOT_ASKED, reason='in container mode the kernel log is that of the host', at=at)
                 continue
             found = _datum(read, calls[_cases(read)], at) if _cases(read) in calls else model.Datum(errors.UNSUPPORTED, reason='not recorded', at=at)
             (machine.logs if isinstance(read, reads.Log) else machine.data)[read.kind] = found
         certificate = certificates.get((address, 50000))
         error = None if datum.ok else {'kind': 'refused', 'text': f'connecting to {address}:50000 was refused'}
+        if control_plane:
+            machine.data['apiserver_certificate'] = (
+                model.Datum(errors.READ, certificates[address, 6443], at) if (address, 6443) in certificates
+                else model.Datum(errors.UNREACHABLE, reason=f'connecting to {address}:6443 was refused', code='refused', at=at))
         machine.data['certificate'] = model.Datum(errors.READ, certificate, at) if certificate else model.Datum(errors.UNREACHABLE, reason=error['text'], at=at)
         machine.data['reach'] = model.Datum(errors.READ, {'10.5.0.2': 'ok' if datum.ok else datum.reason}, at)
         if not datum.ok:
@@ -135,8 +164,8 @@ def snapshot(set_name):
 def _kubernetes(set_name, machines, at):
     answers = {answer['case']: answer for answer in load(set_name).kubernetes}
     if not answers:
-        return {'source': None, 'server': None, 'error': None, 'servers': {},
-                'data': {kind: model.Datum(errors.REFUSED, reason='needs os:admin or a kubeconfig', at=at) for kind in ('version', 'readyz', 'nodes')}}
+        return {'source': None, 'server': None, 'error': None, 'servers': {}, 'read_from': None,
+                'data': {kind: model.Datum(errors.REFUSED, reason='needs os:admin or a kubeconfig', at=at) for kind in KUBERNETES_KINDS}}
 
     def answer(name):
         return answers[name], answers[name].get('error')
@@ -147,21 +176,19 @@ def _kubernetes(set_name, machines, at):
             return model.Datum(errors.UNREACHABLE, reason=error, at=at)
         return model.Datum(errors.READ, {'status': said['http_status'], 'body': said['body']}, at)
 
-    nodes = [{
-        'name': item['metadata']['name'], 'uid': item['metadata']['uid'],
-        'created': item['metadata']['creationTimestamp'], 'labels': item['metadata']['labels'],
-        'addresses': item['status']['addresses'], 'conditions': item['status']['conditions'],
-        'unschedulable': bool(item['spec'].get('unschedulable')), 'provider_id': item['spec'].get('providerID'),
-        'machine_id': item['status']['nodeInfo']['machineID'], 'system_uuid': item['status']['nodeInfo']['systemUUID'],
-        'kubelet_version': item['status']['nodeInfo']['kubeletVersion'],
-        'pod_cidrs': item['spec'].get('podCIDRs', []), 'taints': item['spec'].get('taints', []),
-    } for item in answer('nodes')[0]['body']['items']]
+    def listed(wanted):
+        said, error = answer(_LISTS.get(wanted.kind, wanted.kind))
+        if error or said['http_status'] != 200:
+            return model.Datum(errors.UNREACHABLE, reason=error or str(said['http_status']), at=at)
+        return model.Datum(errors.READ, objects.kept(wanted, [said['body']['items']]), at)
+
+    lists = {wanted.kind: listed(wanted) for wanted in objects.OBJECTS}
+    nodes = lists['nodes'].value or []
     for machine in machines:
         if any(node['name'] == machine.name for node in nodes):
             machine.known_from.append('kubernetes')
         if machine.is_control_plane:
             machine.known_from.append('etcd')
-    return {'source': 'talos', 'server': 'https://10.5.0.100:6443', 'error': None,
-            'data': {'version': model.Datum(errors.READ, answer('version')[0]['body'], at), 'readyz': readyz('readyz'),
-                     'nodes': model.Datum(errors.READ, nodes, at)},
+    return {'source': 'talos', 'server': 'https://10.5.0.100:6443', 'read_from': 'https://10.5.0.100:6443', 'error': None,
+            'data': {'version': model.Datum(errors.READ, answer('version')[0]['body'], at), 'readyz': readyz('readyz'), **lists},
             'servers': {machine.key: readyz(f'readyz-{machine.name}') for machine in machines if machine.is_control_plane}}

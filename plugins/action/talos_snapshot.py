@@ -24,7 +24,10 @@ from ansible.utils.display import Display
 
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
-from ansible_collections.talosops.talos.plugins.module_utils.tasks import access, api_check, certsans_check, etcd_health, members, report, snapshot
+from ansible_collections.talosops.talos.plugins.module_utils.tasks import (
+    access, api_check, certsans_check, control_plane_check, controller_runtime_check, etcd_health, health, kubelet_check,
+    kubernetes_api_check, members, network_check, report, requirements_check, snapshot,
+)
 from ansible_collections.talosops.talos.plugins.module_utils.tasks.arguments import SPECS
 from ansible_collections.talosops.talos.plugins.module_utils.tasks.outcome import outcome
 from ansible_collections.talosops.talos.plugins.plugin_utils.control_node import plain, reader
@@ -33,9 +36,16 @@ COLLECTION = 'talosops.talos'
 RUN = {
     'talos_api_check': api_check.run,
     'talos_certsans_check': certsans_check.run,
+    'talos_control_plane_check': control_plane_check.run,
+    'talos_controller_runtime_check': controller_runtime_check.run,
     'talos_etcd_health': etcd_health.run,
+    'talos_health': health.run,
+    'talos_kubelet_check': kubelet_check.run,
+    'talos_kubernetes_api_check': kubernetes_api_check.run,
     'talos_members': members.run,
+    'talos_network_check': network_check.run,
     'talos_report': report.run,
+    'talos_requirements_check': requirements_check.run,
     'talos_snapshot': snapshot.run,
 }
 COLORS = {v.CRITICAL: 'bright red', v.ERROR: 'red', v.WARNING: 'yellow', v.UNKNOWN: 'cyan', v.INFO: 'blue', v.OK: 'green'}

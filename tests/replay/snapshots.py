@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ansible_collections.talosops.talos.plugins.module_utils.api import talosconfig
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot import store
-from ansible_collections.talosops.talos.plugins.module_utils.snapshot.gather import gather
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.gather import clock_offset_ms, gather
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import format_time, parse_time
 from tests.replay.server import serve
 
@@ -39,8 +39,13 @@ def _gathered(set_name):
     begun, ended = parse_time(meta['started']), parse_time(meta['finished'])
     late = datetime.now(timezone.utc) - ended
     taken.taken_at, taken.finished_at = format_time(begun), format_time(ended)
+    for machine in taken.machines:
+        told = machine.value('Time')
+        if told:  # when it was asked then, not now
+            told.update(sent_at=told['localtime'], received_at=told['localtime'])
+    taken.control_node['clock_offset_ms'] = clock_offset_ms(taken.machines)
     certificates = [taken.client['certificate'], *(endpoint.certificate for endpoint in taken.endpoints),
-                    *(machine.value('certificate') for machine in taken.machines)]
+                    *(machine.value(kind) for machine in taken.machines for kind in ('certificate', 'apiserver_certificate'))]
     for certificate in {id(found): found for found in certificates if found}.values():
         for name in ('not_before', 'not_after'):
             certificate[name] = _earlier(certificate[name], late)

@@ -4,14 +4,27 @@
 
 from __future__ import annotations
 
-from ansible_collections.talosops.talos.plugins.module_utils.guide import discovery, etcd, talos_api
+from ansible_collections.talosops.talos.plugins.module_utils.guide import (
+    clocks, control_plane, controller_runtime, discovery, etcd, gathering_logs, health_checks, kubelet, kubernetes_api, network_configuration,
+    system_requirements, talos_api, upgrades,
+)
 from ansible_collections.talosops.talos.plugins.module_utils.judge import settings as settings_
 from ansible_collections.talosops.talos.plugins.module_utils.judge.judge import judge
 
 CHECKS = (
+    *network_configuration.CHECKS,
     *talos_api.CHECKS,
+    *system_requirements.CHECKS,
+    *health_checks.CHECKS,
+    *gathering_logs.CHECKS,
     *discovery.CHECKS,
     *etcd.CHECKS,
+    *kubelet.CHECKS,
+    *control_plane.CHECKS,
+    *kubernetes_api.CHECKS,
+    *controller_runtime.CHECKS,
+    *clocks.CHECKS,
+    *upgrades.CHECKS,
 )
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections import Counter
 
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import (
-    FORGOTTEN_SECONDS, kubernetes_nodes, listed, members, node_of, normal, nothing_read, ordered, seen, span,
-    unread,
+    FORGOTTEN_SECONDS, listed, members, nothing_read, ordered, seen, span, unread,
 )
+from ansible_collections.talosops.talos.plugins.module_utils.judge.addresses import normal
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
     Check, Evidence, error, info, not_applicable, ok, unknown,
 )
@@ -171,7 +171,7 @@ def _most(view, values):
 
 def _other_etcd(view):
     """[(machine, evidence)] of control plane nodes whose etcd members are disjoint from the rest's and that have no Node."""
-    if kubernetes_nodes(view) is None:
+    if view.kubernetes.nodes is None:
         return []
     lists = {m.key: frozenset(str(e.get('id')) for e in m.value('EtcdMemberList').get('members') or [])
              for m in view.answering_control_planes if m.datum('EtcdMemberList').ok}
@@ -182,7 +182,7 @@ def _other_etcd(view):
     found = []
     for machine in ordered(view.answering_control_planes):
         ids = lists.get(machine.key)
-        if ids and not ids & most and node_of(view, machine) is None:
+        if ids and not ids & most and view.kubernetes.node_of(machine) is None:
             found.append((machine, [seen(machine, 'EtcdMemberList',
                                          f'etcd members {listed(sorted(ids))}; elsewhere {listed(sorted(most))}')]))
     return found

@@ -9,12 +9,13 @@ import re
 from collections import Counter
 
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import (
-    addresses_of, kubernetes_nodes, listed, members, node_addresses, node_of, node_ready, normal, nothing_read, ordered,
-    seen, span, unread,
+    addresses_of, listed, members, nothing_read, ordered, seen, span, unread,
 )
+from ansible_collections.talosops.talos.plugins.module_utils.judge.addresses import normal
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
     ALL, Check, Evidence, Threshold, error, info, not_applicable, ok, unknown, warning,
 )
+from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import node_addresses, node_ready
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
 
 SECTION = 'discovery.missing'
@@ -178,13 +179,13 @@ def member_missing(view):
     outcomes += _expected_but_missing(view, known_names | known_addresses)
     if unread(answering, 'Members'):
         outcomes.append(unknown('cluster', f'whether a member is missing: {"; ".join(unread(answering, "Members"))}'))
-    if kubernetes_nodes(view) is not None:
+    if view.kubernetes.nodes is not None:
         outcomes += _ready_nodes_missing(view, known_names, known_addresses)
     return outcomes or ok('cluster')
 
 
 def _node_is_ready(view, machine):
-    node = node_of(view, machine)
+    node = view.kubernetes.node_of(machine)
     return node is not None and node_ready(node)[0] == 'True'
 
 
@@ -211,10 +212,10 @@ def _missing(view, machine):
 def _ready_nodes_missing(view, names, addresses):
     """Ready Kubernetes Nodes of which no machine is known at all."""
     outcomes = []
-    for node in kubernetes_nodes(view):
+    for node in view.kubernetes.nodes:
         if node_ready(node)[0] != 'True' or normal(node.get('name')) in names or node_addresses(node) & addresses:
             continue
-        if any(node_of(view, machine) is node for machine in view.snapshot.machines):
+        if any(view.kubernetes.node_of(machine) is node for machine in view.snapshot.machines):
             continue
         outcomes.append(error(node['name'], f'the Ready Kubernetes Node {node["name"]} is a member in nobody\'s list',
                               'Its kubelet works, so the machine is there; discovery does not know it.', _FIX,

@@ -5,9 +5,9 @@
 from __future__ import annotations
 
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import (
-    FORGOTTEN_SECONDS, REMEMBERED, addresses_of, kubernetes_nodes, listed, members, normal, nothing_read, ordered, presence, seen, span,
-    unread,
+    FORGOTTEN_SECONDS, REMEMBERED, addresses_of, listed, members, nothing_read, ordered, presence, seen, span, unread,
 )
+from ansible_collections.talosops.talos.plugins.module_utils.judge.addresses import normal
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
     Check, Evidence, info, not_applicable, ok, unknown, warning,
 )
@@ -39,7 +39,7 @@ def removed_member(view):
             continue
         if presence(view, machine) == REMEMBERED:
             outcomes.append(_removed(view, machine, entries))
-        elif kubernetes_nodes(view) is None and 'etcd' not in machine.known_from:
+        elif view.kubernetes.nodes is None and 'etcd' not in machine.known_from:
             silent.append(machine)
     if silent:
         outcomes.append(unknown('cluster', f'whether members that do not answer ({listed(m.label for m in silent)}) were removed or '

@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ansible_collections.talosops.talos.plugins.module_utils.guide.etcd_common import READ_IT, nothing_to_ask, unread
-from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import (
-    addresses_of, expected, listed, lists_in_discovery, node_of, node_ready, normal, seen,
-)
+from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import addresses_of, expected, listed, lists_in_discovery, seen
+from ansible_collections.talosops.talos.plugins.module_utils.judge.addresses import normal
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import Check, error, ok, unknown, warning
+from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import node_ready
 from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import NO_QUORUM, down, stale, unreachable
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import WORKER, Machine
 
@@ -47,7 +47,7 @@ def standing(view, member):
         return Standing(DOWN, f'{machine.label} does not answer, and you named it as a machine of this cluster', machine)
     if lists_in_discovery(view, machine or unknown_machine):
         return Standing(DOWN, 'its machine does not answer, discovery still lists it', machine)
-    node = node_of(view, machine or unknown_machine)
+    node = view.kubernetes.node_of(machine or unknown_machine)
     if node is not None and node_ready(node)[0] == 'True':
         return Standing(UNSEEN, f'nothing answers at {where}, but Kubernetes says that its Node is ready', machine)
     if not _discovery_forgets(view):

@@ -7,7 +7,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import addresses_of, listed, members, normal, ordered, seen
+from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import addresses_of, listed, members, ordered, seen
+from ansible_collections.talosops.talos.plugins.module_utils.judge.addresses import normal
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import Evidence
 from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import BOOTSTRAP_WAIT, NO_QUORUM, PRE_FAILED, down
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import format_time

@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 
+from ansible_collections.talosops.talos.plugins.module_utils.judge.addresses import normal
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import Evidence, unknown
-from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
+from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import node_ready
 
 # The discovery service forgets a silent machine after 30 minutes (guide, "Removed Members are Still Present").
 DISCOVERY_TTL_SECONDS = 1800
@@ -75,23 +75,6 @@ def is_network_fault(failure):
     return fault(failure) in NETWORK_FAULTS
 
 
-def normal(address):
-    """An IP address in its canonical form (prefix length dropped), or the text itself when it is none."""
-    text = str(address or '').strip().strip('[]')
-    try:
-        return str(ipaddress.ip_interface(text).ip)
-    except ValueError:
-        return text.lower().rstrip('.')
-
-
-def is_ip(text):
-    try:
-        ipaddress.ip_interface(str(text).strip('[]'))
-    except ValueError:
-        return False
-    return True
-
-
 def addresses_of(view, machine):
     """All addresses of a machine except the virtual ones, which wander."""
     found = {normal(a) for a in (machine.address, *machine.addresses) if a}
@@ -140,35 +123,6 @@ def discovery_works(view):
                for m in view.answering_control_planes)
 
 
-# -- Kubernetes -------------------------------------------------------------------------------------------------
-
-def kubernetes_nodes(view):
-    """The list of Kubernetes Nodes, or None when it was not read."""
-    datum = (view.snapshot.kubernetes.get('data') or {}).get('nodes')
-    return datum.value if datum is not None and datum.ok else None
-
-
-def node_of(view, machine):
-    """The Kubernetes Node of a machine by address or name, else None."""
-    mine = addresses_of(view, machine)
-    for node in kubernetes_nodes(view) or []:
-        if mine & node_addresses(node) or (machine.name and node.get('name') == machine.name):
-            return node
-    return None
-
-
-def node_addresses(node):
-    return {normal(a.get('address')) for a in node.get('addresses') or [] if a.get('type') in ('InternalIP', 'ExternalIP')}
-
-
-def node_ready(node):
-    """(status, since) of the Ready condition: 'True', 'False', 'Unknown' or None; an aware datetime or None."""
-    for condition in node.get('conditions') or []:
-        if condition.get('type') == 'Ready':
-            return condition.get('status'), parse_time(condition.get('lastTransitionTime'))
-    return None, None
-
-
 # -- is it there? -----------------------------------------------------------------------------------------------
 
 def expected(view, machine):
@@ -188,8 +142,8 @@ def presence(view, machine):
     """
     if machine.answered or expected(view, machine) or not discovery_works(view):
         return PRESENT
-    nodes = kubernetes_nodes(view)
-    node = node_of(view, machine)
+    nodes = view.kubernetes.nodes
+    node = view.kubernetes.node_of(machine)
     if not lists_in_discovery(view, machine):
         return PRESENT if node is not None and node_ready(node)[0] == 'True' else GONE
     if nodes is not None and node is None and 'etcd' not in machine.known_from:

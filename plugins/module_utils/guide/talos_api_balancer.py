@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
-from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import fault, is_ip, listed, normal, ordered, seen
+from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import fault, listed, ordered, seen
 from ansible_collections.talosops.talos.plugins.module_utils.guide.talos_api_client import terminates_tls, troubles
 from ansible_collections.talosops.talos.plugins.module_utils.guide.talos_api_endpoints import (
     LOCAL, dialled, is_balancer, machines_behind, own_names, real_control_planes, said_by,
 )
+from ansible_collections.talosops.talos.plugins.module_utils.judge.addresses import is_ip, normal
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import Check, error, info, not_applicable, ok, unknown
 
 SECTION = 'talos_api.tcp_loadbalancer'

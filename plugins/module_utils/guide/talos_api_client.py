@@ -39,13 +39,13 @@ def client_certificate_dates(view):
         return _no_certificate('how long the client certificate is valid')
     evidence = [_evidence(view, f'client certificate {certificate.get("subject")}: valid from {certificate["not_before"]} to '
                                 f'{certificate["not_after"]}')]
-    left = (not_after - view.now).total_seconds()
+    left = (not_after - view.control_now).total_seconds()
     if left < 0:
         return critical('client certificate', f'the client certificate expired {span(left)} ago, on {certificate["not_after"]}',
                         'No Talos machine accepts it any more. The cluster itself is not affected, only the way to its API.',
                         f'{_NEW} If the clock of this control node is wrong, set it first.', evidence=evidence,
                         asserts=('client_certificate',))
-    if (not_before - view.now).total_seconds() > 0:
+    if (not_before - view.control_now).total_seconds() > 0:
         return critical('client certificate', f'the client certificate is not valid before {certificate["not_before"]}',
                         f'Seen from this control node, whose clock says {view.snapshot.finished_at or view.snapshot.taken_at}, that is in '
                         'the future. Either this clock is behind, or that of the machine which issued the certificate was ahead.',

@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import (
-    GONE, NETWORK_FAULTS, addresses_of, belongs, dial_address, fault, is_ip, is_network_fault, listed, machine_at, members, normal,
-    nothing_read, ordered, presence, seen,
+    GONE, NETWORK_FAULTS, addresses_of, belongs, dial_address, fault, is_network_fault, listed, machine_at, members, nothing_read, ordered,
+    presence, seen,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.guide.talos_api_client import troubles
+from ansible_collections.talosops.talos.plugins.module_utils.judge.addresses import is_ip, normal
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
     Check, Evidence, error, info, not_applicable, ok, unknown, warning,
 )

@@ -8,12 +8,12 @@ import re
 
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import UNREACHABLE
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import (
-    NETWORK_FAULTS, PRESENT, failure_of, fault, is_network_fault, listed, lists_in_discovery, machine_at, node_of, node_ready, ordered,
-    presence, seen, span,
+    NETWORK_FAULTS, PRESENT, failure_of, fault, is_network_fault, listed, lists_in_discovery, machine_at, ordered, presence, seen, span,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
     ALL, CONTROL_PLANES, Check, Evidence, Threshold, error, info, ok, unknown, warning,
 )
+from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import node_ready
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import WORKER, parse_time
 
 SECTION = 'talos_api.firewall'
@@ -118,7 +118,7 @@ def _what_others_say(view, machine):
     found = []
     if lists_in_discovery(view, machine):
         found.append(Evidence('discovery lists it as a member', 'Members', machine.label))
-    node = node_of(view, machine)
+    node = view.kubernetes.node_of(machine)
     if node is not None:
         status, since = node_ready(node)
         ago = f' for {span((view.now - since).total_seconds())}' if since else ''
@@ -268,7 +268,7 @@ def certificate_expiring(view, machine):
     not_after = parse_time(facts.get('not_after'))
     if not_after is None:
         return unknown(machine.key, f'the certificate of {machine.label} has no readable end date', nodes=[machine.key])
-    left = (not_after - view.now).total_seconds()
+    left = (not_after - view.control_now).total_seconds()
     if left >= view.threshold(CERTIFICATE_SECONDS):
         return ok(machine.key, nodes=[machine.key])
     when = f'expires in {span(left)}' if left >= 0 else f'expired {span(left)} ago'

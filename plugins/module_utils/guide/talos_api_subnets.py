@@ -7,10 +7,9 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import (
-    belongs, is_ip, listed, members, normal, nothing_read, seen,
-)
+from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import belongs, listed, members, nothing_read, seen
 from ansible_collections.talosops.talos.plugins.module_utils.guide.talos_api_client import troubles
+from ansible_collections.talosops.talos.plugins.module_utils.judge.addresses import is_ip, normal
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
     ALL, Check, critical, error, info, not_applicable, ok, unknown, warning,
 )

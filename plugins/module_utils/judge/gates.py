@@ -9,16 +9,19 @@ cannot be seen is never taken as passed: C(young) and C(container) are None then
 from __future__ import annotations
 
 import ipaddress
+from datetime import timedelta
 from functools import cached_property
 
 from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import EtcdFacts
+from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import KubernetesFacts
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
 
 GATE_READS = ('Version', 'MachineTypes', 'MachineStatuses', 'ServiceList', 'Identities', 'Affiliates', 'Members', 'NodeIPConfigs',
-              'NodeAddressFilters')
+              'NodeAddressFilters', 'Time', 'EtcdStatus')
 GATE_LOGS = ('machined',)
 
 YOUNG_SECONDS = 600
+CLOCKS_AGREE = timedelta(seconds=60)
 _IN_PROGRESS = ('installing', 'upgrading', 'rebooting', 'resetting', 'shutting down')
 
 
@@ -28,7 +31,22 @@ class View:
     def __init__(self, snapshot, settings):
         self.snapshot = snapshot
         self.settings = settings
-        self.now = snapshot.now
+
+    # -- time -----------------------------------------------------------------------------------------------
+
+    @property
+    def control_now(self):
+        """The time of the gather by the control node's clock, by which certificates were accepted or refused."""
+        return self.snapshot.now
+
+    @cached_property
+    def now(self):
+        """The time of the gather by the machines' clocks, in which their logs, events and ages are told.
+
+        The control node's clock is as good while it differs by less than a minute, and is all there is where no machine told its time.
+        """
+        offset = timedelta(milliseconds=self.snapshot.control_node.get('clock_offset_ms') or 0)
+        return self.control_now + (offset if abs(offset) > CLOCKS_AGREE else timedelta())
 
     def threshold(self, name):
         return self.settings.thresholds[name]
@@ -131,3 +149,10 @@ class View:
     def not_bootstrapped(self):
         """G4, see EtcdFacts.not_bootstrapped."""
         return self.etcd.not_bootstrapped
+
+    # -- Kubernetes -----------------------------------------------------------------------------------------
+
+    @cached_property
+    def kubernetes(self):
+        """What is known of Kubernetes (KubernetesFacts)."""
+        return KubernetesFacts(self)

@@ -57,34 +57,35 @@ class KubernetesApi:
         elif source.basic:
             self._headers.update(urllib3.make_headers(basic_auth=':'.join(source.basic)))
 
-    def version(self, seconds):
-        """What /version says: {gitVersion, major, minor, …}."""
-        return self._document('/version', seconds, BODY_MOST)
+    def version(self, seconds, server=None):
+        """What /version says: {gitVersion, major, minor, …}. C(server) is a URL, by default that of the kubeconfig, here and below."""
+        return self._document('/version', seconds, BODY_MOST, server)
 
-    def nodes(self, seconds):
-        """All Nodes as the API has them, read page by page; C(seconds()) gives those of the next call."""
-        found, token = [], None
+    def pages(self, path, seconds, server=None):
+        """The items of a list, page by page as the API has them: an iterator of lists; C(seconds()) gives those of the next call."""
+        token = None
         while True:
             asked = {'limit': PAGE, **({'continue': token} if token else {})}
-            page = self._document(f'/api/v1/nodes?{urlencode(asked)}', seconds(), PAGE_MOST)
-            found += page.get('items') or []
+            page = self._document(f'{path}?{urlencode(asked)}', seconds(), PAGE_MOST, server)
+            yield page.get('items') or []
             token = (page.get('metadata') or {}).get('continue')
             if not token:
-                return found
+                return
 
     def readyz(self, seconds, server=None):
-        """C({status, body}) of /readyz?verbose, whatever the status; C(server) is a URL, by default that of the kubeconfig."""
+        """C({status, body}) of /readyz?verbose, whatever the status."""
         status, body = self._get(server or self.source.server, '/readyz?verbose', seconds)
         return {'status': status, 'body': body.decode('utf-8', 'replace')}
 
     def close(self):
         self._pool.clear()
 
-    def _document(self, path, seconds, most):
-        status, body = self._get(self.source.server, path, seconds, most)
+    def _document(self, path, seconds, most, server=None):
+        server = server or self.source.server
+        status, body = self._get(server, path, seconds, most)
         if status != 200:
-            raise _status(self.source.server, status, body)
-        return _parsed(self.source.server, body)
+            raise _status(server, status, body)
+        return _parsed(server, body)
 
     def _get(self, server, path, seconds, most=BODY_MOST):
         """C((status, body bytes)); every way in which it fails is a TalosError."""

@@ -63,8 +63,11 @@ class Asker:
 
     def ask(self, read, machine):
         """C((Datum, error or None)) of one read (snapshot/reads.py); raises nothing that a machine or a network did."""
+        sent = now()
         try:
             value, complete, reason = self._call(read, machine, self.budget.seconds())
+            if getattr(read, 'shape', None):
+                value = read.shape(value, self.redactor.mark)
         except InputError:
             raise
         except TalosError as error:
@@ -74,19 +77,27 @@ class Asker:
             return self._failed(error), error
         if read.kind == 'Infos':
             self._note_cluster_id(value)
+        if read.kind == 'Time':
+            value = {**value, 'sent_at': sent, 'received_at': now()}
         value = self.redactor.text(value) if isinstance(read, Log) else self.redactor.value(value)
         return Datum(READ, value, now(), reason=reason and self.redactor.text(reason), complete=complete), None
+
+    def ask_log(self, log_id, namespace, tail, machine):
+        """The Datum of the log of one container."""
+        try:
+            value, complete, reason = _text(machine.log(log_id, namespace, tail, LOG_BYTES, self.budget.seconds()))
+        except TalosError as error:
+            return self._failed(error)
+        return Datum(READ, self.redactor.text(value), now(), reason=reason and self.redactor.text(reason), complete=complete)
 
     def _call(self, read, machine, seconds):
         """C((value, complete, reason)) of a read."""
         if isinstance(read, Resources):
             return machine.resources(read.type, read.namespace, timeout=seconds), True, None
         if isinstance(read, Log):
-            stream = machine.log(read.kind, tail=LOG_TAIL, limit_bytes=LOG_BYTES, timeout=seconds)
-            if stream.error is not None and not stream.data:
-                raise stream.error
-            reason = stream.error.message if stream.error is not None else f'cut at {LOG_BYTES} bytes' if stream.truncated else None
-            return stream.data.decode('utf-8', 'replace'), stream.complete and not stream.truncated, reason
+            if read.method:
+                return _text(machine.stream(read.method, {}, LOG_BYTES, seconds, newest=True))
+            return _text(machine.log(read.kind, tail=LOG_TAIL, limit_bytes=LOG_BYTES, timeout=seconds))
         if read.stream:
             found = machine.messages(read.method, read.request, timeout=seconds, most=ENTRIES_MOST)
             return [{name: value for name, value in message.items() if name != 'metadata'} for message in found], len(found) < ENTRIES_MOST, None
@@ -103,3 +114,11 @@ class Asker:
             cluster_id = (item.get('spec') or {}).get('clusterId')
             if cluster_id:
                 self.cluster_ids.append(hashlib.sha256(str(cluster_id).encode()).hexdigest()[:16])
+
+
+def _text(stream):
+    """C((text, complete, reason)) of a Stream; raises its error where nothing came before it."""
+    if stream.error is not None and not stream.data:
+        raise stream.error
+    reason = stream.error.message if stream.error is not None else f'cut at {LOG_BYTES} bytes' if stream.truncated else None
+    return stream.data.decode('utf-8', 'replace'), stream.complete and not stream.truncated, reason

@@ -10,6 +10,7 @@ further round.
 from __future__ import annotations
 
 import socket
+import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
@@ -18,14 +19,15 @@ from ansible_collections.talosops.talos.plugins.module_utils.api import endpoint
 from ansible_collections.talosops.talos.plugins.module_utils.api import talosconfig
 from ansible_collections.talosops.talos.plugins.module_utils.api.client import Client
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import READ, REFUSED, UNREACHABLE, TalosError, TransportError
+from ansible_collections.talosops.talos.plugins.module_utils.kube.api import PORT as API_SERVER_PORT
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot import machines as union
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.ask import Asker, Budget, now
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.kubernetes import KINDS as KUBERNETES_KINDS
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.kubernetes import Kubernetes
-from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import CONTROL_PLANE, WORKER, Datum, Endpoint, Snapshot
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import CONTROL_PLANE, WORKER, Datum, Endpoint, Snapshot, parse_time
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.progress import Progress
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.reader import MachineReader
-from ansible_collections.talosops.talos.plugins.module_utils.snapshot.reads import BY_KIND, ENDPOINT_KINDS, READS, Log
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.reads import BY_KIND, ENDPOINT_KINDS, LOGS, READS
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.redact import Redactor
 
 MACHINES_AT_ONCE = 32
@@ -46,7 +48,7 @@ def gather(context, *, name=None, nodes=(), endpoints=None, proxy=None, kube=Non
     C(context) is a Context (api/talosconfig.py). C(name) is the cluster's name, by default the context's. C(endpoints)
     replace and C(nodes) add to what the talosconfig names. C(kube) is a Source (kube/config.py), or None for the
     kubeconfig that Talos issues. C(kinds) and C(logs) limit what is read (names as in snapshot/reads.py and, for
-    Kubernetes, version, readyz, nodes); None is all. C(timeout) are the seconds of one call, C(deadline) those of
+    Kubernetes, snapshot/objects.py); None is all. C(timeout) are the seconds of one call, C(deadline) those of
     the whole. C(say(text)) is told of the progress, in the calling thread.
 
     Raises InputError where nothing can be tried at all; whatever goes wrong with a machine stands in the snapshot.
@@ -71,7 +73,7 @@ class Gather:
         wanted = kinds is None or bool(KUBERNETES_KINDS & set(kinds))
         self._facts = talosconfig.facts(context, datetime.now(timezone.utc))
         roles = (self._facts['certificate'] or {}).get('roles') or []
-        self._kubernetes = Kubernetes(client, roles, kube, proxy, budget, self.asker.redactor, tmp_dir) if wanted else None
+        self._kubernetes = Kubernetes(client, roles, kube, proxy, budget, self.asker.redactor, tmp_dir, kinds) if wanted else None
         self._late = []
         self._waves = 0
         self._retries = 0
@@ -108,7 +110,7 @@ class Gather:
             taken_at=taken_at, finished_at=now(), collection=collection,
             cluster={'name': name, 'id': max(set(ids), key=ids.count) if ids else None, 'context': self.context.name},
             client=self._facts,
-            control_node={'clock_offset_ms': None, 'ran_on': socket.gethostname(), 'waves': self._waves, 'retries': self._retries,
+            control_node={'clock_offset_ms': clock_offset_ms(machines), 'ran_on': socket.gethostname(), 'waves': self._waves, 'retries': self._retries,
                           'handshakes': self.client.handshakes, 'calls': self.client.calls, 'seconds': round(time.monotonic() - started, 3)},
             endpoints=endpoints, machines=machines, kubernetes=_with_keys(kubernetes))
 
@@ -185,22 +187,24 @@ class Gather:
         futures = [pool.submit(reader.read, machine) for machine in machines]
         looks = ThreadPoolExecutor(MACHINES_AT_ONCE, 'talos-look')
         try:
-            looked = [looks.submit(self._look, machine) for machine in machines
-                      if machine.type == CONTROL_PLANE and machine.address and 'certificate' not in machine.data]
+            planes = [machine for machine in machines if machine.type == CONTROL_PLANE and machine.address]
+            looked = [looks.submit(self._look, machine, 'certificate', endpoints_of.PORT) for machine in planes if 'certificate' not in machine.data]
+            if self._kubernetes:
+                looked += [looks.submit(self._look, machine, 'apiserver_certificate', API_SERVER_PORT) for machine in planes]
             self.progress.watch({future: machine.label for future, machine in zip(futures, machines)}, 'machines')
             for future in [*futures, *looked]:
                 future.result()
         finally:
             looks.shutdown(wait=False, cancel_futures=True)
 
-    def _look(self, machine):
-        """The certificate that a control plane node which is no endpoint serves; nothing is sent on that connection."""
+    def _look(self, machine, kind, port):
+        """The certificate that a control plane node serves on a port, as the datum C(kind); nothing is sent on that connection."""
         try:
             self.budget.seconds()
-            facts = self.client.look(endpoints_of.parse(endpoints_of.join(machine.address, endpoints_of.PORT)), LOOK_SECONDS)
-            machine.data['certificate'] = Datum(READ, facts, now())
+            facts = self.client.look(endpoints_of.parse(endpoints_of.join(machine.address, port)), LOOK_SECONDS)
+            machine.data[kind] = Datum(READ, facts, now())
         except TalosError as error:
-            machine.data['certificate'] = Datum(error.state, at=now(), reason=error.message)
+            machine.data[kind] = Datum(error.state, at=now(), reason=error.message, code=getattr(error, 'kind', None))
 
     def _settle(self, pool, reader, machines, placed, kubernetes):
         """Who the machines turned out to be, and a round for those that nothing named before."""
@@ -219,6 +223,21 @@ class Gather:
                 future.result()
             placed = _drop(union.settle(machines, union.vips(machines)), machines, placed)
         return placed
+
+
+def clock_offset_ms(machines):
+    """Milliseconds by which the machines' clocks are ahead of this one's, their median; None where none told its time.
+
+    A machine's time is compared with the middle between sending and receiving.
+    """
+    found = []
+    for machine in machines:
+        said = machine.value('Time') or {}
+        times = [parse_time(said.get(name)) for name in ('localtime', 'sent_at', 'received_at')]
+        if None not in times:
+            local, sent, received = times
+            found.append((local - sent - (received - sent) / 2).total_seconds() * 1000)
+    return round(statistics.median(found)) if found else None
 
 
 def _serves(machine, endpoint):
@@ -246,6 +265,6 @@ def _spec(datum):
 
 
 def _wanted(read, kinds, logs):
-    if isinstance(read, Log):
+    if isinstance(read, LOGS):
         return logs is None or read.kind in logs
     return kinds is None or read.kind in kinds or read.kind in IDENTITY_KINDS

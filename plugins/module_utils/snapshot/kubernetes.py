@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError as NotDone
+from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError as NotDone, wait
 
 from ansible_collections.talosops.talos.plugins.module_utils.api import endpoint as endpoints
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import NOT_ASKED, READ, REFUSED, NodeUnreachable, RoleRefused, TalosError
@@ -14,17 +14,23 @@ from ansible_collections.talosops.talos.plugins.module_utils.kube import config 
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot import machines as union
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.ask import now
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import CONTROL_PLANE, Datum
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.objects import OBJECTS, kept
 
-KINDS = frozenset(('version', 'readyz', 'nodes'))
+KINDS = frozenset(('version', 'readyz', *(objects.kind for objects in OBJECTS)))
 NEEDS = 'needs os:admin or a kubeconfig'
 FOREIGN = 'the kubeconfig belongs to another cluster: none of its Nodes has the machine id or an address of a machine of this one'
 _CALLS = 16
+# After so long without an answer the API is read from a control plane node's own server.
+PATIENCE_SECONDS = 2.0
 
 
 class Kubernetes:
-    """Reads once, in a thread. C(source) is a Source (kube/config.py), or None for the kubeconfig that Talos issues."""
+    """Reads once, in a thread. C(source) is a Source (kube/config.py), or None for the kubeconfig that Talos issues.
 
-    def __init__(self, client, roles, source, proxy, budget, redactor, tmp_dir=None):
+    C(kinds): the lists that are wanted, None for all; version, readyz and nodes are always read.
+    """
+
+    def __init__(self, client, roles, source, proxy, budget, redactor, tmp_dir=None, kinds=None):
         self._client = client
         self._source = source
         self._may_mint = 'os:admin' in roles
@@ -32,8 +38,10 @@ class Kubernetes:
         self._budget = budget
         self._redactor = redactor
         self._tmp_dir = tmp_dir
+        self._kinds = kinds
         self._ended = Future()
         self._error = None
+        self._read_from = None
         self._data = {}
         self._servers = []
 
@@ -46,7 +54,7 @@ class Kubernetes:
         threading.Thread(target=self._run, args=(servers, minters), name='talos-kubernetes', daemon=True).start()
 
     def result(self, machines):
-        """C({source, server, error, data: {kind: Datum}, servers: [(machine, Datum)]}); waits at most to the end of the budget."""
+        """C({source, server, read_from, error, data: {kind: Datum}, servers: [(machine, Datum)]}); waits at most to the end of the budget."""
         try:
             self._ended.result(self._budget.left() + 1)
         except NotDone:
@@ -73,15 +81,29 @@ class Kubernetes:
             self._source = self._mint(minters)
         api = kube_api.KubernetesApi(self._source, self._proxy, self._tmp_dir)
         with ThreadPoolExecutor(_CALLS, 'talos-kubernetes-call') as calls:
+            endpoint = calls.submit(self._ask, lambda: api.readyz(self._budget.seconds()))
+            own = [(machine, server, calls.submit(self._ask, lambda server=server: api.readyz(self._budget.seconds(), server)))
+                   for machine, server in servers]
+            self._read_from = self._choose(endpoint, own)
             asked = {
-                'version': calls.submit(self._ask, lambda: api.version(self._budget.seconds())),
-                'readyz': calls.submit(self._ask, lambda: api.readyz(self._budget.seconds())),
-                'nodes': calls.submit(self._ask, lambda: [_node(item) for item in api.nodes(self._budget.seconds)]),
+                'version': calls.submit(self._ask, lambda: api.version(self._budget.seconds(), self._read_from)),
+                **{wanted.kind: calls.submit(self._ask, lambda wanted=wanted: kept(wanted, api.pages(wanted.path, self._budget.seconds, self._read_from)))
+                   for wanted in OBJECTS if self._kinds is None or wanted.kind in self._kinds or wanted.kind == 'nodes'},
             }
-            own = [(machine, calls.submit(self._ask, lambda server=server: api.readyz(self._budget.seconds(), server))) for machine, server in servers]
-            self._data = {kind: future.result() for kind, future in asked.items()}
-            self._servers = [(machine, future.result()) for machine, future in own]
+            self._data = {'readyz': endpoint.result(), **{kind: future.result() for kind, future in asked.items()}}
+            self._servers = [(machine, future.result()) for machine, _server, future in own]
         api.close()
+
+    def _choose(self, endpoint, own):
+        """The server to read from: the kubeconfig's own, unless it fails, or is silent for a while, and a control plane node's is ready."""
+        waiting = {future for _machine, _server, future in own}
+        wait([endpoint], timeout=PATIENCE_SECONDS)
+        if not (endpoint.done() and endpoint.result().ok):
+            wait(waiting, timeout=PATIENCE_SECONDS)
+            for _machine, server, future in own:
+                if future.done() and future.result().ok and future.result().value['status'] == 200:
+                    return server
+        return self._source.server
 
     def _mint(self, minters):
         """The kubeconfig that Talos issues to os:admin; it stays in memory."""
@@ -111,20 +133,9 @@ class Kubernetes:
 
     def _found(self, error, data, servers):
         source = self._source
-        return {'source': source.origin if source else None, 'server': source.server if source else None, 'error': error, 'data': data, 'servers': servers}
+        return {'source': source.origin if source else None, 'server': source.server if source else None,
+                'read_from': self._read_from, 'error': error, 'data': data, 'servers': servers}
 
 
 def _server(machine):
     return f'https://{endpoints.join(machine.address, kube_api.PORT)}'
-
-
-def _node(item):
-    """A Node, without what nobody judges."""
-    meta, spec, status = item.get('metadata') or {}, item.get('spec') or {}, item.get('status') or {}
-    info = status.get('nodeInfo') or {}
-    return {
-        'name': meta.get('name'), 'uid': meta.get('uid'), 'created': meta.get('creationTimestamp'), 'labels': meta.get('labels') or {},
-        'addresses': status.get('addresses') or [], 'conditions': status.get('conditions') or [], 'unschedulable': bool(spec.get('unschedulable')),
-        'machine_id': info.get('machineID'), 'system_uuid': info.get('systemUUID'), 'provider_id': spec.get('providerID'),
-        'kubelet_version': info.get('kubeletVersion'), 'pod_cidrs': spec.get('podCIDRs') or [], 'taints': spec.get('taints') or [],
-    }

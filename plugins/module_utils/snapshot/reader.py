@@ -16,7 +16,9 @@ from ansible_collections.talosops.talos.plugins.module_utils.api.errors import (
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot import machines as union
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.ask import now
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import CONTROL_PLANE, Datum
-from ansible_collections.talosops.talos.plugins.module_utils.snapshot.reads import ALL, BY_KIND, ETCD_RUNNING, Log
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.reads import (
+    ALL, BY_KIND, CONTAINER_LOG_TAIL, CONTAINER_LOGS_MOST, CONTROL_PLANES, ETCD_RUNNING, LOGS, METAL, ContainerLogs,
+)
 
 CALLS_AT_ONCE = 16
 # After so long without an answer another endpoint is tried beside the first.
@@ -25,6 +27,7 @@ HEDGE_SECONDS = 2.0
 _REACHED = (READ, REFUSED, UNSUPPORTED)
 _VERSION = BY_KIND[False, 'Version']
 _FIRST = ('ServiceList', 'MachineTypes')
+_HOSTS_KERNEL = 'in container mode the kernel log is that of the host'
 _KINDS = ((NotAsked, 'not_asked'), (DeadlineExceeded, 'deadline'), (NoForwarding, 'no_forwarding'), (NodeUnreachable, 'node_unreachable'))
 
 
@@ -111,13 +114,20 @@ class MachineReader:
         machine.unreachable = None if datum.state == NOT_ASKED else {'kind': kind, 'text': datum.reason, 'via': via, 'at': datum.at}
         machine.data['Version'] = datum
         for read in self._reads:
-            if read.on == ALL or machine.type == CONTROL_PLANE:
+            if read.on in (ALL, METAL) or machine.type == CONTROL_PLANE:
                 _keep(machine, read, Datum(datum.state, at=datum.at, reason=datum.reason, code=datum.code))
 
     # -- reads ----------------------------------------------------------------------------------------------
 
     def _read_all(self, machine, handle, calls):
-        asked = [(read, calls.submit(self._ask, read, machine, handle)) for read in self._reads if read.on == ALL]
+        asked = []
+        for read in self._reads:
+            if isinstance(read, ContainerLogs):
+                continue
+            if read.on == METAL and _in_container(machine):
+                _keep(machine, read, Datum(NOT_ASKED, at=now(), reason=_HOSTS_KERNEL))
+            elif read.on in (ALL, METAL):
+                asked.append((read, calls.submit(self._ask, read, machine, handle)))
         for read, future in asked:
             if read.kind in _FIRST:
                 _keep(machine, read, future.result())
@@ -128,10 +138,24 @@ class MachineReader:
             for read in self._reads:
                 if read.on == ETCD_RUNNING and why_not:
                     _keep(machine, read, Datum(NOT_ASKED, at=now(), reason=why_not))
-                elif read.on != ALL:
+                elif read.on in (CONTROL_PLANES, ETCD_RUNNING):
                     asked.append((read, calls.submit(self._ask, read, machine, handle)))
         for read, future in asked:
             _keep(machine, read, future.result())
+        for read in self._reads:
+            if isinstance(read, ContainerLogs):
+                self._read_containers(read, machine, handle, calls)
+
+    def _read_containers(self, read, machine, handle, calls):
+        """The logs of Kubernetes' own containers on this machine (check catalogue CP-3)."""
+        listed = machine.datum('Containers')
+        if not listed.ok:
+            _keep(machine, read, Datum(NOT_ASKED, at=now(), reason=f'the containers are not known: {listed.why()}'))
+            return
+        asked = {key: calls.submit(self._asker.ask_log, log_id, 'k8s.io', CONTAINER_LOG_TAIL, handle)
+                 for key, log_id in containers_of(listed.value, read.names).items()}
+        _keep(machine, read, Datum(READ, '', now()))
+        machine.logs.update({key: future.result() for key, future in asked.items()})
 
     def _ask(self, read, machine, handle):
         """One read; when the connection to the endpoint broke, once more through another."""
@@ -144,7 +168,29 @@ class MachineReader:
 
 
 def _keep(machine, read, datum):
-    (machine.logs if isinstance(read, Log) else machine.data)[read.kind] = datum
+    (machine.logs if isinstance(read, LOGS) else machine.data)[read.kind] = datum
+
+
+def _in_container(machine):
+    return ((machine.value('Version') or {}).get('platform') or {}).get('mode') == 'container'
+
+
+def containers_of(listed, names):
+    """C({<pod>:<container>: log id}) of the containers with these names in kube-system, those that run before those that ended.
+
+    An instance that ended counts only where none of its container runs (check catalogue CP-3); of several the last one listed.
+    """
+    found = {}
+    for container in listed.get('containers') or []:
+        namespace, _slash, rest = container.get('id', '').partition('/')
+        pod, _colon, name_and_hash = rest.partition(':')
+        name = name_and_hash.rpartition(':')[0]
+        if namespace == 'kube-system' and name in names:
+            key = f'{pod}:{name}'
+            if key not in found or not found[key][0] or container.get('status') == 'CONTAINER_RUNNING':
+                found[key] = (container.get('status') == 'CONTAINER_RUNNING', container['id'])
+    wanted = sorted(found, key=lambda key: (names.index(key.rpartition(':')[2]), key))
+    return {key: found[key][1] for key in wanted[:CONTAINER_LOGS_MOST]}
 
 
 def _note(reach, text, datum):

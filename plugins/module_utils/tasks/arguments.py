@@ -46,6 +46,13 @@ SPECS = {
     },
     'talos_members': _SECTION,
     'talos_etcd_health': _SECTION,
+    'talos_controller_runtime_check': _SECTION,
+    'talos_kubernetes_api_check': _SECTION,
+    'talos_control_plane_check': _SECTION,
+    'talos_kubelet_check': _SECTION,
+    'talos_health': _SECTION,
+    'talos_requirements_check': _SECTION,
+    'talos_network_check': _SECTION,
     'talos_certsans_check': {
         'argument_spec': {**_SECTION['argument_spec'], 'names': {'type': 'list', 'elements': 'str'}},
         'mutually_exclusive': EXCLUSIVE,

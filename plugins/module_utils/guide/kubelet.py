@@ -1,0 +1,7 @@
+# Copyright (c) 2026, The talosops.talos maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Guide, "Kubelet and Kubernetes Node Issues": all of its checks, in the order of the guide's sections."""
+
+from __future__ import annotations
+
+CHECKS = ()

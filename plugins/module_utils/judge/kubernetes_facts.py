@@ -1,0 +1,159 @@
+# Copyright (c) 2026, The talosops.talos maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What several checks know of Kubernetes, worked out once for a snapshot.
+
+Every list is None where it was not read, never empty for that. A Node is a machine's by the machine id that Talos
+derives from the node identity, else by address, else by name (talos-api 6.6).
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from ansible_collections.talosops.talos.plugins.module_utils.judge.addresses import normal
+from ansible_collections.talosops.talos.plugins.module_utils.judge.check import unknown
+from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import NO_QUORUM, NOT_BOOTSTRAPPED, unreachable
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.machines import kubernetes_machine_id
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import Datum, parse_time
+
+# Facts that findings assert and explain each other by (causes.py).
+API_DOWN = 'kubernetes.api_down'
+
+SYSTEM = 'kube-system'
+COMPONENTS = ('kube-apiserver', 'kube-controller-manager', 'kube-scheduler')
+
+
+def api_server_down(machine):
+    """The fact that the API server of this machine does not serve."""
+    return f'apiserver.down:{machine.key}'
+
+
+def kubelet_down(machine):
+    """The fact that the kubelet of this machine does not run, or is not healthy."""
+    return f'kubelet.down:{machine.key}'
+
+
+def not_ready(name):
+    """The fact that the Node of this name is not Ready."""
+    return f'node.not_ready:{name}'
+
+
+def no_cni(name):
+    """The fact that no CNI works on the Node of this name."""
+    return f'cni.missing:{name}'
+
+
+def node_addresses(node):
+    """Its InternalIPs and ExternalIPs, in canonical form."""
+    return {normal(a.get('address')) for a in node.get('addresses') or [] if a.get('type') in ('InternalIP', 'ExternalIP')}
+
+
+def condition(node, kind):
+    """A condition {type, status, reason, message, lastTransitionTime} of a Node or Pod, or {}."""
+    return next((c for c in node.get('conditions') or [] if c.get('type') == kind), {})
+
+
+def node_ready(node):
+    """(status, since) of the Ready condition: 'True', 'False', 'Unknown' or None; an aware datetime or None."""
+    found = condition(node, 'Ready')
+    return found.get('status'), parse_time(found.get('lastTransitionTime'))
+
+
+class KubernetesFacts:
+    """Facts of a View; see the methods."""
+
+    def __init__(self, view):
+        self.view = view
+
+    # -- what was read --------------------------------------------------------------------------------------
+
+    def datum(self, kind):
+        """The Datum of a kind of snapshot/objects.py, or of version and readyz."""
+        found = (self.view.snapshot.kubernetes.get('data') or {}).get(kind)
+        return found if found is not None else Datum()
+
+    def listed(self, kind):
+        """The objects of a kind, None where they were not read."""
+        datum = self.datum(kind)
+        return datum.value if datum.ok else None
+
+    @property
+    def nodes(self):
+        return self.listed('nodes')
+
+    @property
+    def pods(self):
+        """Pods of system namespaces, and others that are not ready."""
+        return self.listed('pods')
+
+    @property
+    def csrs(self):
+        return self.listed('csrs')
+
+    @property
+    def read(self):
+        """Whether the API let us read its Nodes."""
+        return self.nodes is not None
+
+    def server(self, machine):
+        """The Datum of /readyz of a control plane node's own API server: {status, body}."""
+        return (self.view.snapshot.kubernetes.get('servers') or {}).get(machine.key) or Datum()
+
+    @property
+    def troubles(self):
+        """Every fact that can explain why something of Kubernetes was not answered."""
+        planes = self.view.control_planes
+        return (NOT_BOOTSTRAPPED, NO_QUORUM, API_DOWN, *(api_server_down(m) for m in planes), *(unreachable(m) for m in planes if not m.answered),
+                'kubernetes.foreign_kubeconfig', 'role', 'not_judged')
+
+    def unread(self, what, *kinds):
+        """The unknown outcome for the cluster of a check whose objects were not read, with the reason."""
+        why = '; '.join(dict.fromkeys(f'{kind}: {self.datum(kind).why()}' for kind in kinds if not self.datum(kind).ok))
+        return unknown('cluster', f'{what}: Kubernetes was not read ({why})', explained_by=self.troubles,
+                       next_step='Give a kubeconfig, or an os:admin talosconfig, or find out why the API does not answer.')
+
+    # -- what there is --------------------------------------------------------------------------------------
+
+    @cached_property
+    def absent(self):
+        """G7: a cluster without Kubernetes: machines answer, and none of them has a kubelet; None when that was not seen."""
+        seen = [machine for machine in self.view.snapshot.answering() if machine.datum('ServiceList').ok]
+        if not seen:
+            return None
+        return not any(self.view.service(machine, 'kubelet') for machine in seen) and not any(machine.value('NodeIPConfigs') for machine in seen) \
+            and not self.nodes
+
+    def node_of(self, machine):
+        """The Node of a machine, or None."""
+        nodes = self.nodes or []
+        wanted = kubernetes_machine_id(machine.key)
+        virtual = {normal(vip) for vip in self.view.vips}
+        mine = {normal(a) for a in (machine.address, *machine.addresses) if a} - virtual
+        return (next((node for node in nodes if wanted and node.get('machine_id') == wanted), None)
+                or next((node for node in nodes if mine & node_addresses(node)), None)
+                or next((node for node in nodes if machine.name and node.get('name') == machine.name), None))
+
+    @cached_property
+    def machines(self):
+        """Name of a Node: its machine; Nodes without a machine are missing."""
+        found = {}
+        for machine in self.view.snapshot.machines:
+            node = self.node_of(machine)
+            if node is not None and (node['name'] not in found or machine.answered):
+                found[node['name']] = machine
+        return found
+
+    def machine_of(self, node):
+        """The machine of a Node, or None."""
+        return self.machines.get(node['name'])
+
+    def pods_on(self, name, namespace=SYSTEM):
+        """The pods of a namespace on the Node of this name; empty where none were read."""
+        return [pod for pod in self.pods or [] if pod['node'] == name and pod['namespace'] == namespace]
+
+    # -- young clusters -------------------------------------------------------------------------------------
+
+    def settling(self, machine=None):
+        """G5: the cluster was bootstrapped less than ten minutes ago, or the machine is so young."""
+        age = self.view.etcd.cluster_age
+        return (age is not None and age < 600) or (machine is not None and bool(self.view.young(machine)))

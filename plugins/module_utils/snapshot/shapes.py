@@ -1,0 +1,109 @@
+# Copyright (c) 2026, The talosops.talos maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is kept of answers that hold secrets, or far more than anybody judges (design, "The snapshot as a file").
+
+Each shape is C(shape(value, mark)), where C(value) is what a read gave and C(mark(text)) replaces a secret by a mark
+that is equal for equal secrets. It runs before anything is kept.
+"""
+
+from __future__ import annotations
+
+try:
+    import yaml
+except ImportError:
+    yaml = None
+
+# Of a v1alpha1 document: what checks and remedies judge by. Nothing under these paths is a secret.
+_MACHINE = ('type', 'certSANs', 'nodeLabels', 'time', 'sysctls')
+_CLUSTER = ('controlPlane', 'allowSchedulingOnControlPlanes', 'externalCloudProvider', 'network', 'proxy')
+_COMPONENTS = ('apiServer', 'controllerManager', 'scheduler', 'etcd')
+_COMPONENT = ('image', 'extraArgs', 'certSANs', 'disabled', 'advertisedSubnets', 'listenSubnets', 'subnet')
+_KUBELET = ('image', 'extraArgs', 'nodeIP', 'registerWithFQDN', 'skipNodeRegistration', 'clusterDNS')
+_FEATURES = ('kubePrism', 'hostDNS', 'imageCache')
+# Documents that hold no secret at all are kept whole.
+_OPEN_DOCUMENTS = ('HostnameConfig', 'TimeSyncConfig', 'ResolverConfig', 'StaticHostConfig', 'LinkConfig', 'DHCPv4Config', 'DHCPv6Config', 'VLANConfig',
+                   'BondConfig', 'BridgeConfig', 'Layer2VIPConfig', 'NetworkDefaultActionConfig', 'NetworkRuleConfig', 'KubePrismConfig', 'KubeletConfig',
+                   'KubeNodeConfig', 'KubeNetworkConfig', 'KubeFlannelCNIConfig', 'KubeAPIServerConfig', 'KubeControllerManagerConfig', 'KubeSchedulerConfig',
+                   'KubeClusterConfig', 'DiscoveryServiceConfig', 'RegistryMirrorConfig', 'VolumeConfig', 'UserVolumeConfig', 'WatchdogTimerConfig', 'OOMConfig')
+
+
+def processors(value, mark):
+    """CPUInfo without the flags of each processor: {cpu_info: [{model_name, cpu_mhz}]}."""
+    return {'cpu_info': [{name: cpu.get(name) for name in ('model_name', 'cpu_mhz')} for cpu in value.get('cpu_info') or []]}
+
+
+def static_pods(items, mark):
+    """The specs of StaticPods: {containers: [{name, image, command}]} of the Pod, whose environment may hold anything."""
+    return [{**item, 'spec': {'containers': [{'name': container.get('name'), 'image': container.get('image'),
+                                              'command': [*(container.get('command') or []), *(container.get('args') or [])]}
+                                             for container in ((item.get('spec') or {}).get('spec') or {}).get('containers') or []]}}
+            for item in items]
+
+
+def manifests(items, mark):
+    """The specs of Manifests: {objects: [{kind, namespace, name}]}; one of them is the bootstrap token's Secret."""
+    return [{**item, 'spec': {'objects': [_object(each) for each in _list(item.get('spec'))]}} for item in items]
+
+
+def machine_configs(items, mark):
+    """The specs of MachineConfigs: {digest, documents, v1alpha1, others}.
+
+    C(digest) is a mark of the whole text, so that v1alpha1 and persistent can be compared; C(documents) are the kinds
+    of all documents, C(v1alpha1) and C(others) ({kind: [document]}) what of them is no secret.
+    """
+    return [{**item, 'spec': _machine_config(item.get('spec'), mark)} for item in items]
+
+
+def _machine_config(text, mark):
+    try:
+        documents = [document for document in yaml.load_all(text or '', Loader=getattr(yaml, 'CSafeLoader', yaml.SafeLoader)) if isinstance(document, dict)]
+    except (yaml.YAMLError, ValueError, AttributeError):
+        documents = []
+    kept = {'digest': mark(text or ''), 'documents': [document.get('kind') or 'v1alpha1' for document in documents], 'v1alpha1': {}, 'others': {}}
+    for document in documents:
+        kind = document.get('kind')
+        if kind is None:
+            kept['v1alpha1'] = {'machine': _machine(document.get('machine') or {}), 'cluster': _cluster(document.get('cluster') or {})}
+        elif kind in _OPEN_DOCUMENTS:
+            kept['others'].setdefault(kind, []).append(document)
+    return kept
+
+
+def _machine(machine):
+    network = machine.get('network') or {}
+    return {
+        **_only(machine, _MACHINE),
+        'install': _only(machine.get('install') or {}, ('disk', 'image')),
+        'kubelet': _only(machine.get('kubelet') or {}, _KUBELET),
+        'features': _only(machine.get('features') or {}, _FEATURES),
+        'network': {'hostname': network.get('hostname'), 'nameservers': network.get('nameservers'),
+                    'kubespan': {'enabled': bool((network.get('kubespan') or {}).get('enabled'))},
+                    'vips': [interface['vip'].get('ip') for interface in _list(network.get('interfaces')) if isinstance(interface.get('vip'), dict)]},
+        'registries': {'mirrors': {host: (mirror or {}).get('endpoints') for host, mirror in
+                                   (((machine.get('registries') or {}).get('mirrors')) or {}).items()}},
+    }
+
+
+def _cluster(cluster):
+    discovery = cluster.get('discovery') or {}
+    return {
+        **_only(cluster, _CLUSTER),
+        'clusterName': cluster.get('clusterName'),
+        'coreDNS': _only(cluster.get('coreDNS') or {}, ('disabled',)),
+        'discovery': {'enabled': discovery.get('enabled'), 'registries': {
+            name: _only(registry or {}, ('disabled', 'endpoint')) for name, registry in (discovery.get('registries') or {}).items()}},
+        **{name: _only(cluster.get(name) or {}, _COMPONENT) for name in _COMPONENTS},
+    }
+
+
+def _object(document):
+    metadata = document.get('metadata') or {}
+    return {'kind': document.get('kind'), 'namespace': metadata.get('namespace'), 'name': metadata.get('name')}
+
+
+def _list(value):
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _only(mapping, names):
+    return {name: mapping[name] for name in names if name in mapping}

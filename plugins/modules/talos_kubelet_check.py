@@ -1,0 +1,111 @@
+#!/usr/bin/python
+# Copyright (c) 2026, The talosops.talos maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: talos_kubelet_check
+author:
+  - The talosops.talos maintainers (@talosops)
+version_added: 0.1.0
+short_description: Judge the kubelet and the Kubernetes Nodes
+description:
+  - Reads service, log and addresses of the kubelet from every machine, and Nodes and certificate requests from the Kubernetes API, and judges them.
+  - Shows the section Kubelet and Kubernetes Node Issues of the troubleshooting guide.
+extends_documentation_fragment:
+  - talosops.talos.snapshot
+  - talosops.talos.connection
+  - talosops.talos.judgement
+  - talosops.talos.attributes
+  - talosops.talos.attributes.reads
+  - talosops.talos.attributes.actiongroup
+seealso:
+  - module: talosops.talos.talos_snapshot
+  - name: Kubelet and Kubernetes Node Issues
+    description: The section of the guide.
+    link: https://www.talos.dev/latest/introduction/troubleshooting/#kubelet-and-kubernetes-node-issues
+"""
+
+EXAMPLES = r"""
+- name: Judge the kubelet and the Kubernetes Nodes
+  talosops.talos.talos_kubelet_check:
+  delegate_to: localhost
+  register: result
+
+- name: Nothing worse than a warning is accepted
+  ansible.builtin.assert:
+    that: result.verdict in ['ok', 'info', 'warning']
+"""
+
+RETURN = r"""
+cluster:
+  description: Name of the cluster, which is that of the inventory host, else of the context.
+  returned: success
+  type: str
+  sample: prod-eu
+verdict:
+  description: Worst verdict of the sections. From best to worst V(not_applicable), V(ok), V(info), V(unknown), V(warning), V(error), V(critical).
+  returned: success
+  type: str
+  sample: warning
+complete:
+  description: Whether everything that these sections look at could be seen.
+  returned: success
+  type: bool
+  sample: true
+sections:
+  description: Verdict of each section of the troubleshooting guide that this module shows, by its key.
+  returned: success
+  type: dict
+  sample:
+    kubelet.node_not_ready:
+      verdict: warning
+      reason: null
+      nodes_missing: []
+      unseen: 0
+      counts: {warning: 1, ok: 4}
+findings:
+  description:
+    - What is wrong, worth knowing or could not be seen, causes before consequences and the worst first.
+    - The fields are those of C(findings) in report.json.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - id: kubelet.node_not_ready/cp-1
+      check: kubelet.node_not_ready
+      section: kubelet.node_not_ready
+      verdict: warning
+      nodes: [cp-1]
+      subject: cp-1
+findings_omitted:
+  description: How many of the least severe findings did not fit into the result. report.json has all of them.
+  returned: success
+  type: int
+  sample: 0
+facts_omitted:
+  description:
+    - How many entries of the other return values did not fit into the result, by the name of the value.
+    - Empty but for clusters of very many machines.
+  returned: success
+  type: dict
+  sample: {}
+ran_on:
+  description: Name of the machine that the task ran on.
+  returned: always
+  type: str
+  sample: control.example.net
+"""
+
+from ansible_collections.talosops.talos.plugins.module_utils.tasks.door import serve
+from ansible_collections.talosops.talos.plugins.module_utils.tasks.kubelet_check import run
+
+
+def main():
+    serve('talos_kubelet_check', run)
+
+
+if __name__ == '__main__':
+    main()
