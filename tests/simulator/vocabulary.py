@@ -158,7 +158,8 @@ STATE = {
     'lines': [{'node': TEXT, 'src': TEXT, 'at': TIME, 'line': TEXT, 'sig': ANY}],
 }
 
-EXPECTED = {'class': ANY, 'findings': ANY, 'not_evaluated': ANY, 'must_not': ANY, 'remediation': {'right': ANY, 'dangerous': ANY}}
+# C(assert_not) is ours: what must_not says to a person, told so that a program can judge it (docs/scenarios.md).
+EXPECTED = {'class': ANY, 'findings': ANY, 'not_evaluated': ANY, 'must_not': ANY, 'remediation': {'right': ANY, 'dangerous': ANY}, 'assert_not': ANY}
 
 # Ours, beside the vocabulary of the page: what the machines do on the wire (docs/scenarios.md).
 FAULTS = {

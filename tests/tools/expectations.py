@@ -15,6 +15,9 @@ MET, NOT_MET, UNBUILT = 'met', 'NOT MET', 'not built yet'
 QUIET = (v.OK, v.INFO, v.NOT_APPLICABLE)
 CLASSES = ('healthy', 'warnings', 'errors', 'critical', 'not_judged')
 SEVERITIES = (v.INFO, v.WARNING, v.ERROR, v.CRITICAL)
+# What an entry of expected.assert_not may say (docs/scenarios.md).
+_CHOOSES = ('section', 'check', 'subject', 'nodes', 'title')
+_ASSERTS = ('says', *_CHOOSES, 'at_most', 'plan', 'before')
 
 # C(section) is the key of the section that an item is about, None for the whole report.
 Item = namedtuple('Item', 'state what why section', defaults=(None,))
@@ -30,11 +33,22 @@ def problem(expected):
     for name in [*(expected.get('not_evaluated') or {}), *(cause for wanted in expected.get('findings') or [] for cause in _causes(wanted))]:
         if name not in KEYS:
             return f'expected: {name} is no section.'
+    return next((said for said in map(_wrong_assertion, expected.get('assert_not') or []) if said), None)
+
+
+def _wrong_assertion(told):
+    """What is wrong with an entry of assert_not, as one sentence, or None."""
+    if not isinstance(told, dict) or not set(told) <= set(_ASSERTS) or not set(told) & {*_CHOOSES, 'plan'}:
+        return f'expected.assert_not: {told!r} must choose findings by {", ".join(_CHOOSES)}, or steps by plan.'
+    if told.get('section', KEYS[0]) not in KEYS:
+        return f'expected.assert_not: {told["section"]} is no section.'
+    if told.get('at_most', v.INFO) not in v.ORDER:
+        return f'expected.assert_not: at_most must be a verdict ({", ".join(v.ORDER)}), not {told["at_most"]!r}.'
     return None
 
 
 def compare(report, expected):
-    """Every expectation as an Item, in the order: class, completeness, findings, sections, order of causes."""
+    """Every expectation as an Item, in the order: class, completeness, findings, sections, order of causes, assertions."""
     unbuilt = any(section['reason'] == NOT_BUILT for section in report['sections'].values())
     items = [_class(report, expected), _completeness(report, expected, unbuilt)]
     named = set()
@@ -52,7 +66,7 @@ def compare(report, expected):
     place = {finding['id']: number for number, finding in enumerate(report['findings'])}
     late = [finding['id'] for finding in report['findings'] if any(place.get(cause, len(place)) > place[finding['id']] for cause in finding['because_of'])]
     items.append(_item(not late, 'causes stand before their consequences', f'not so for {", ".join(late)}'))
-    return items
+    return items + [_assertion(report, told) for told in expected.get('assert_not') or []]
 
 
 def sections_met(items):
@@ -64,6 +78,26 @@ def _item(met, what, why, report=None, section=None):
     if section is not None and report['sections'][section]['reason'] == NOT_BUILT:
         return Item(UNBUILT, what, '', section)
     return Item(MET, what, '', section) if met else Item(NOT_MET, what, why, section)
+
+
+def _assertion(report, told):
+    """A false alarm told so that a program can judge it: no finding that it chooses is worse than C(at_most), no step is planned (before another)."""
+    said = told.get('says') or ', '.join(f'{name} {told[name]}' for name in _CHOOSES if name in told)
+    what = f'not said: {said}'
+    if 'plan' in told:
+        steps = [f'{step.get("remedy")} {step.get("target")}' for step in report['plan']]
+        first, then = ([number for number, step in enumerate(steps) if re.search(told.get(name, ''), step)] for name in ('plan', 'before'))
+        return _item(not first or 'before' in told and min(first) > max(then, default=-1), what, f'the plan has {", ".join(steps)}')
+    most = told.get('at_most', v.INFO)
+    wrong = [finding for finding in report['findings'] if v.rank(finding['verdict']) > v.rank(most) and _is_chosen(told, finding)]
+    why = '; '.join(f'{finding["id"]} is {finding["verdict"]}: {finding["title"]}' for finding in wrong)
+    return _item(not wrong, what, why, report, told.get('section'))
+
+
+def _is_chosen(told, finding):
+    return (all(finding[name] == told[name] for name in ('section', 'check', 'subject') if name in told)
+            and ('nodes' not in told or any(_concerns(finding, node) for node in told['nodes']))
+            and ('title' not in told or bool(re.search(told['title'], finding['title']))))
 
 
 def _class(report, expected):

@@ -25,6 +25,8 @@ from tests.tools.diagnose import has_loopback_aliases, run_playbook
 from tests.tools.expectations import MET, UNBUILT, compare, problem, sections_met
 
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
+from ansible_collections.talosops.talos.plugins.module_utils.tasks import access, judged
+from ansible_collections.talosops.talos.plugins.module_utils.tasks.report import text_of
 
 
 def run(read, out, where=LOOPBACK):
@@ -36,6 +38,20 @@ def run(read, out, where=LOOPBACK):
         variables = [option for name, value in cluster.variables.items() for option in ('-e', f'{name}={value}')]
         code, console, report = run_playbook([], scratch, *variables, capture=True, environment=cluster.environment)
         console, report = cluster.model.original(console), cluster.model.original(report)
+    return _keep(out, code, console, report)
+
+
+def run_here(read, out, where=LOOPBACK):
+    """The same without Ansible, in this process, which takes a fraction of the time."""
+    with Cluster(read, addresses=where) as cluster:
+        found = access.find({'talosconfig': str(cluster.directory / 'talosconfig')})
+        snapshot = access.gather({'access': found, 'timeout': 10, 'deadline': 60, 'proxy': cluster.proxy}, None)
+        report = cluster.model.original(json.loads(json.dumps(judged.anew(snapshot, judged.settings({})))))
+        console = cluster.model.original(text_of([(None, report)]))
+    return _keep(out, 2 if v.fails(report['class'], v.CRITICAL) else 0, console, report)
+
+
+def _keep(out, code, console, report):
     (out / 'report.json').unlink(missing_ok=True)
     (out / 'console.txt').write_text(console, encoding='utf-8')
     if report is not None:
@@ -83,6 +99,7 @@ def main():
     parser.add_argument('file', type=Path)
     parser.add_argument('--out', type=Path, help='directory for report.json and console.txt')
     parser.add_argument('--addresses', choices=(LOOPBACK, NAMESPACE, PORT), help='where its addresses are; default: what this system and the scenario allow')
+    parser.add_argument('--here', action='store_true', help='gather and judge in this process, without the playbook')
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         out = arguments.out or Path(scratch)
@@ -92,7 +109,7 @@ def main():
             if wrong:
                 raise ScenarioError(f'{arguments.file}: {wrong}')
             out.mkdir(parents=True, exist_ok=True)
-            code, console, report = run(read, out, place(read, arguments.addresses))
+            code, console, report = (run_here if arguments.here else run)(read, out, place(read, arguments.addresses))
         except (ScenarioError, OSError) as error:
             print(error, file=sys.stderr)
             sys.exit(2)

@@ -14,8 +14,9 @@ from tests.simulator import scenario, vocabulary
 from tests.simulator.model import Model
 from tests.simulator.scenario import ScenarioError, from_state, loads, mapped
 from tests.simulator.values import Clock, duration
+from tests.tools.expectations import problem
 
-SCENARIOS = sorted((Path(__file__).parents[2] / 'scenarios').glob('*.yaml'))
+SCENARIOS = sorted((Path(__file__).parents[2] / 'scenarios').rglob('*.yaml'))
 SECTIONS = set("""network_configuration talos_api.firewall talos_api.client_configuration talos_api.subnet_conflict talos_api.wrong_endpoints
 talos_api.tcp_loadbalancer system_requirements health_checks gathering_logs discovery.missing discovery.duplicate discovery.removed
 etcd.all_pre etcd.some_pre etcd.alarm etcd.quorum_lost etcd.other kubelet.not_running kubelet.node_not_found kubelet.wrong_internal_ip
@@ -127,7 +128,8 @@ def test_machines_keep_their_identity_wherever_they_are_served():
 def test_our_scenarios_are_whole(path):
     read = scenario.read(path)
     assert read.name == path.stem
-    assert set(read.expected) == set(vocabulary.EXPECTED)
+    assert set(read.expected) | {'assert_not'} == set(vocabulary.EXPECTED)
+    assert problem(read.expected) is None
     worst = {'healthy': 'info', 'warnings': 'warning', 'errors': 'error', 'critical': 'critical'}.get(read.expected['class'])
     order = ['info', 'warning', 'error', 'critical']
     severities = [finding['severity'] for finding in read.expected['findings']]

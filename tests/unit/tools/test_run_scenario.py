@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 
+from tests.simulator import scenario
 from tests.tools.expectations import MET, NOT_MET, UNBUILT, compare, problem, sections_met
 
 from ansible_collections.talosops.talos.plugins.module_utils.judge.sections import KEYS
@@ -28,9 +30,9 @@ def _report():
     sections['etcd.other']['verdict'] = 'error'
     sections['discovery.missing']['verdict'] = 'warning'
     sections['gathering_logs'].update(verdict='unknown', reason='needs a role')
-    finding = {'id': 'etcd.member_stale/3', 'section': 'etcd.other', 'verdict': 'error', 'nodes': [], 'subject': '3', 'title': 'member cp-3 is stale',
+    finding = {'id': 'etcd.member_stale/3', 'check': 'etcd.member_stale', 'section': 'etcd.other', 'verdict': 'error', 'nodes': [], 'subject': '3', 'title': 'member cp-3 is stale',
                'root': True, 'because_of': []}
-    consequence = {'id': 'discovery.x/cluster', 'section': 'discovery.missing', 'verdict': 'warning', 'nodes': ['cp-1'], 'subject': 'cluster',
+    consequence = {'id': 'discovery.x/cluster', 'check': 'discovery.x', 'section': 'discovery.missing', 'verdict': 'warning', 'nodes': ['cp-1'], 'subject': 'cluster',
                    'title': 'seen', 'root': False, 'because_of': ['etcd.member_stale/3']}
     return {'class': 'errors', 'complete': False, 'sections': sections, 'findings': [finding, consequence]}
 
@@ -119,3 +121,42 @@ def test_a_class_that_only_an_unbuilt_section_could_make_is_not_built(report):
     assert compare(report, expected)[0].state == UNBUILT
     expected['findings'].append({'section': 'etcd.alarm', 'severity': 'critical'})
     assert compare(report, expected)[0].state == NOT_MET
+
+
+@pytest.mark.parametrize(('told', 'said'), [
+    ({'section': 'etcd.other'}, 'etcd.member_stale/3 is error: member cp-3 is stale'),
+    ({'section': 'etcd.other', 'nodes': ['cp-3']}, 'etcd.member_stale/3 is error: member cp-3 is stale'),
+    ({'section': 'etcd.other', 'nodes': ['cp-2']}, None),
+    ({'section': 'etcd.other', 'at_most': 'error'}, None),
+    ({'section': 'etcd.alarm'}, None),
+    ({'subject': '3'}, 'etcd.member_stale/3 is error: member cp-3 is stale'),
+    ({'check': 'etcd.member_stale', 'subject': '4'}, None),
+    ({'title': '^seen$'}, 'discovery.x/cluster is warning: seen'),
+    ({'title': '.', 'at_most': 'warning'}, 'etcd.member_stale/3 is error: member cp-3 is stale'),
+    ({'plan': 'csr'}, 'the plan has talos_etcd_alarm None, talos_kubernetes_csr csr-w2'),
+    ({'plan': 'csr', 'before': 'alarm'}, None),
+    ({'plan': 'alarm', 'before': 'csr'}, 'the plan has talos_etcd_alarm None, talos_kubernetes_csr csr-w2'),
+    ({'plan': 'bootstrap'}, None),
+    ({'plan': 'bootstrap', 'before': 'alarm'}, None),
+])
+def test_what_must_not_be_said_can_be_told_to_a_program(report, told, said):
+    report['plan'] = [{'step': 1, 'remedy': 'talos_etcd_alarm'}, {'step': 2, 'remedy': 'talos_kubernetes_csr', 'target': 'csr-w2'}]
+    item = compare(report, {**EXPECTED, 'assert_not': [{'says': 'x', **told}]})[-1]
+    assert (item.what, item.state, item.why) == ('not said: x', NOT_MET if said else MET, said or '')
+
+
+@pytest.mark.parametrize(('told', 'text'), [
+    ({'says': 'x'}, 'must choose findings by section, check, subject, nodes, title, or steps by plan.'),
+    ({'section': 'etcd'}, 'expected.assert_not: etcd is no section.'),
+    ({'section': 'etcd.other', 'at_most': 'bad'}, 'at_most must be a verdict'),
+    ({'section': 'etcd.other', 'verdict': 'info'}, 'must choose findings by'),
+    ('etcd.other', 'must choose findings by'),
+])
+def test_assertions_that_mean_nothing_are_refused(told, text):
+    assert text in problem({**EXPECTED, 'assert_not': [told]})
+
+
+@pytest.mark.parametrize('path', sorted((Path(__file__).parents[2] / 'scenarios' / 'examples').glob('*.yaml')), ids=lambda path: path.stem)
+def test_everything_that_an_example_forbids_can_be_judged_by_a_program(path):
+    expected = scenario.read(path).expected
+    assert set(expected['must_not']) == {told['says'] for told in expected['assert_not']}
