@@ -11,6 +11,7 @@
 #   make scenario   diagnose the cluster of a scenario file              FILE=path [OUT=dir]
 #   make docs       write docs/checks.md and docs/modules.md anew
 #   make proto      compile the .proto files into _descriptors.py
+#   make signatures write the log signatures of tests/tools/data into _signatures.py
 #   make dist       build the artefact into dist/, install it elsewhere and diagnose from there
 #   make lint       ansible-lint, yamllint, changelog, plugin documentation, licences
 #   make sanity     ansible-test sanity
@@ -38,7 +39,7 @@ export ANSIBLE_INVENTORY_UNPARSED_WARNING := False
 # Nothing here may ever reach the cluster of the person who types it.
 unexport TALOSCONFIG TALOS_HOME TALOS_CONTEXT KUBECONFIG
 
-.PHONY: help demo test check replay scenario docs proto dist lint sanity molecule clean
+.PHONY: help demo test check replay scenario docs proto signatures dist lint sanity molecule clean
 
 help:
 	@sed -n 's/^#   make /  make /p' Makefile
@@ -61,6 +62,9 @@ scenario: $(READY)
 
 docs: $(READY)
 	$(BIN)/python -m tests.tools.make_docs
+
+signatures: $(READY)
+	$(BIN)/python -m tests.tools.make_signatures
 
 proto: $(TOOLS)
 	$(BIN)/python tests/tools/make_descriptors.py

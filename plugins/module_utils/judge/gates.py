@@ -14,6 +14,7 @@ from functools import cached_property
 
 from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import EtcdFacts
 from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import KubernetesFacts
+from ansible_collections.talosops.talos.plugins.module_utils.judge.signatures import Signatures
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
 
 GATE_READS = ('Version', 'MachineTypes', 'MachineStatuses', 'ServiceList', 'Identities', 'Affiliates', 'Members', 'NodeIPConfigs',
@@ -156,3 +157,10 @@ class View:
     def kubernetes(self):
         """What is known of Kubernetes (KubernetesFacts)."""
         return KubernetesFacts(self)
+
+    # -- logs -----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def signatures(self):
+        """Known lines in the logs of all machines (Signatures)."""
+        return Signatures(self)

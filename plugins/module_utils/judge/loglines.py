@@ -11,14 +11,17 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
 
 _ANSI = re.compile(r'\x1b\[[0-9;]*m')
-_KERNEL = re.compile(r'^\S+: \S+: \[(?P<at>\d{4}-\d\d-\d\dT[^\]]+)\]: ')
+_KERNEL = re.compile(r'^\S+:\s+\S+: \[(?P<at>\d{4}-\d\d-\d\dT[^\]]+)\]: ')
 _STAMP = re.compile(r'^(?P<at>\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?:\.\d+)?) ')
 _SECOND_STAMP = re.compile(r'^(\[talos\] (?:task \S+ \(\d+/\d+\): )?)\d{4}/\d\d/\d\d \d\d:\d\d:\d\d ')
+_RFC3339 = re.compile(r'^(?P<at>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S*) (?:std(?:out|err) [FP] )?')
+_JSON_TS = re.compile(r'"ts":(?:"(?P<text>[^"]+)"|(?P<number>\d+(?:\.\d+)?))')
+_KLOG = re.compile(r'^[IWEF](?P<month>\d\d)(?P<day>\d\d) (?P<clock>\d\d:\d\d:\d\d(?:\.\d+)?)\s')
 _DURATION = re.compile(r'(?P<number>\d+(?:\.\d+)?)(?P<unit>ns|us|µs|ms|h|m(?!s)|s)')
 _SECONDS = {'ns': 1e-9, 'us': 1e-6, 'µs': 1e-6, 'ms': 1e-3, 's': 1.0, 'm': 60.0, 'h': 3600.0}
 
@@ -68,6 +71,55 @@ def etcd(text):
         near = at or near
         lines.append(Line(raw, at, near, fields))
     return lines
+
+
+def time_of(raw, now):
+    """The time of a line of any log that Talos keeps, None where it has none.
+
+    machined's and the kernel's stamps, RFC 3339 (controllers, containers), JSON with C(ts) (etcd: text, kubelet: milliseconds), and klog,
+    which tells no year: it is the last one before C(now).
+    """
+    if raw[:1] == '{':
+        found = _JSON_TS.search(raw[:200])
+        if not found:
+            return None
+        number = found.group('number')
+        return parse_time(found.group('text')) if number is None else _moment(float(number) / (1000 if float(number) > 1e11 else 1))
+    for form in (_STAMP, _RFC3339, _KERNEL):
+        found = form.match(raw)
+        if found:
+            stamp = found.group('at')
+            return parse_time(stamp.replace('/', '-', 2).replace(' ', 'T', 1) if form is _STAMP else stamp)
+    found = _KLOG.match(raw)
+    if not found:
+        return None
+    month_day = f'{found.group("month")}-{found.group("day")}T{found.group("clock")}Z'
+    at = parse_time(f'{now.year}-{month_day}')
+    return at if at is None or at - now < timedelta(days=2) else parse_time(f'{now.year - 1}-{month_day}')
+
+
+def any_of(raw, near, now):
+    """One line of any log, without its stamps; C(near): the time of the last line before it, for one that has none."""
+    line, at = _ANSI.sub('', raw).rstrip('\r'), time_of(raw, now)
+    for form in (_KERNEL, _STAMP, _RFC3339):
+        found = form.match(line)
+        if found:
+            line = line[found.end():]
+            break
+    return Line(without_second_stamp(line), at, at or near, _json(raw) if raw[:1] == '{' else {})
+
+
+def normal(text):
+    """Text as patterns see it: escapes undone, which differ between logs and versions, and without colours."""
+    for escaped, plain in (('\\x5c', '\\'), ('\\"', '"'), ('\\n\\t', ' ')):
+        text = text.replace(escaped, plain)
+    return _ANSI.sub('', text) if '\x1b' in text else text
+
+
+def without_second_stamp(line):
+    """A line of machined without the second stamp that container mode prints, wherever C([talos]) stands."""
+    start = line.find('[talos] ')
+    return line if start < 0 else line[:start] + _SECOND_STAMP.sub(r'\1', line[start:])
 
 
 def seconds(duration):
