@@ -163,6 +163,9 @@ def snapshot(set_name):
 
 def _kubernetes(set_name, machines, at):
     answers = {answer['case']: answer for answer in load(set_name).kubernetes}
+    for machine in machines:
+        if machine.is_control_plane:
+            machine.known_from.append('etcd')
     if not answers:
         return {'source': None, 'server': None, 'error': None, 'servers': {}, 'read_from': None,
                 'data': {kind: model.Datum(errors.REFUSED, reason='needs os:admin or a kubeconfig', at=at) for kind in KUBERNETES_KINDS}}
@@ -187,8 +190,6 @@ def _kubernetes(set_name, machines, at):
     for machine in machines:
         if any(node['name'] == machine.name for node in nodes):
             machine.known_from.append('kubernetes')
-        if machine.is_control_plane:
-            machine.known_from.append('etcd')
     return {'source': 'talos', 'server': 'https://10.5.0.100:6443', 'read_from': 'https://10.5.0.100:6443', 'error': None,
             'data': {'version': model.Datum(errors.READ, answer('version')[0]['body'], at), 'readyz': readyz('readyz'), **lists},
             'servers': {machine.key: readyz(f'readyz-{machine.name}') for machine in machines if machine.is_control_plane}}

@@ -25,8 +25,8 @@ from ansible.utils.display import Display
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.tasks import (
-    access, api_check, certsans_check, control_plane_check, controller_runtime_check, etcd_health, health, kubelet_check,
-    kubernetes_api_check, members, network_check, report, requirements_check, snapshot,
+    access, api_check, certsans_check, control_plane_check, controller_runtime_check, diagnose, etcd_health, health, kubelet_check,
+    kubernetes_api_check, members, network_check, own_checks, report, requirements_check, snapshot,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.tasks.arguments import SPECS
 from ansible_collections.talosops.talos.plugins.module_utils.tasks.outcome import outcome
@@ -38,6 +38,7 @@ RUN = {
     'talos_certsans_check': certsans_check.run,
     'talos_control_plane_check': control_plane_check.run,
     'talos_controller_runtime_check': controller_runtime_check.run,
+    'talos_diagnose': diagnose.run,
     'talos_etcd_health': etcd_health.run,
     'talos_health': health.run,
     'talos_kubelet_check': kubelet_check.run,
@@ -49,6 +50,7 @@ RUN = {
     'talos_snapshot': snapshot.run,
 }
 COLORS = {v.CRITICAL: 'bright red', v.ERROR: 'red', v.WARNING: 'yellow', v.UNKNOWN: 'cyan', v.INFO: 'blue', v.OK: 'green'}
+GATHERING = ('talos_snapshot', 'talos_diagnose')
 LOCALHOST = ('localhost', '127.0.0.1', '::1')
 
 display = Display()
@@ -88,7 +90,8 @@ class ActionModule(ActionBase):
             return self._here(params, task_vars, check_mode, say)
         result = self._ship(params, task_vars, is_local)
         if snapshot.ARCHIVE in result:
-            return snapshot.keep_archive(result, params, os.getcwd())
+            kept = snapshot.keep_archive(result, params, os.getcwd())
+            return diagnose.finish(kept, params) if self.module == 'talos_diagnose' else kept
         return result
 
     def _here(self, params, task_vars, check_mode, say):
@@ -102,7 +105,7 @@ class ActionModule(ActionBase):
 
     def _ship(self, params, task_vars, is_local):
         """Run the module file where the connection leads, with what was found here."""
-        if self._task.async_val and not is_local and self.module == 'talos_snapshot':
+        if self._task.async_val and not is_local and self.module in GATHERING:
             raise InputError('async cannot bring a snapshot back from another host.', 'Leave out async: the option deadline bounds the task.')
         arguments = {name: value for name, value in params.items() if value is not None and name not in access.CREDENTIALS + ('access',)}
         if 'access' in params:
@@ -124,6 +127,8 @@ class ActionModule(ActionBase):
         for name in ('snapshot', 'report_dir', 'reports'):
             if params.get(name):
                 params[name] = [os.path.abspath(path) for path in params[name]] if name == 'reports' else os.path.abspath(params[name])
+        if params.get('checks') is not None:
+            params['checks'] = own_checks.load(params['checks'], reader(self._loader))
         return params
 
     def _cluster(self, task_vars):

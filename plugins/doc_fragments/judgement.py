@@ -19,4 +19,12 @@ options:
       - Names or addresses of machines that must be members of the cluster.
     type: list
     elements: str
+  checks:
+    description:
+      - Checks of your own, each with the keys C(id), C(expression) (JMESPath over the snapshot), one of C(expected), C(one_of), C(matches),
+        C(at_least) and C(at_most), and optionally C(each) (V(machine), V(control_plane), V(worker) or V(cluster)), C(severity),
+        C(title), C(text) and C(remedy).
+      - A list of such mappings, or the path of a YAML file on the control node that holds one, or a list of paths.
+      - They are shown in the section C(x.custom) of the report.
+    type: raw
 """

@@ -16,14 +16,15 @@ from tests.conftest import ROOT
 
 from ansible_collections.talosops.talos.plugins.module_utils.guide import CHECKS
 from ansible_collections.talosops.talos.plugins.module_utils.judge.gates import GATE_LOGS, GATE_READS
-from ansible_collections.talosops.talos.plugins.module_utils.judge.sections import SECTIONS, of_role
+from ansible_collections.talosops.talos.plugins.module_utils.judge.sections import CUSTOM, SECTIONS, of_role
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot import reads
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.objects import OBJECTS
 from ansible_collections.talosops.talos.plugins.module_utils.tasks import section
 from ansible_collections.talosops.talos.plugins.module_utils.tasks.arguments import SPECS
 
 TASKS = 'ansible_collections.talosops.talos.plugins.module_utils.tasks.'
 
-KUBERNETES = ('version', 'readyz', 'nodes')
+KUBERNETES = ('version', 'readyz', *(objects.kind for objects in OBJECTS))
 EACH = {'all': 'each machine', 'control_planes': 'each control plane node', 'workers': 'each worker', None: 'the cluster'}
 
 
@@ -36,6 +37,16 @@ def checks_page():
         '',
         'Every check, under the section of the troubleshooting guide that it belongs to, in the guide\'s order. "Role" is the least Talos role',
         'that can judge it; a check marked *sharpens* only refines another one, and its absence does not make the section unknown.',
+        'Where there is a remedy, it is the name that the finding gives in `remedy.name`.',
+        '',
+        'Every number by which checks judge can be set: `talos_thresholds` is a mapping of the names below to numbers, in the unit that stands beside the',
+        'default. What it does not name keeps its default; a name that does not exist is an error that tells the nearest one.',
+        '',
+        '```yaml',
+        'talos_thresholds:',
+        '  talos_api_client_certificate_days: 60',
+        '  etcd_db_warning: 0.7',
+        '```',
         '',
         f'Every check stands behind the general gates, which read {_join(GATE_READS)} and the {_join(GATE_LOGS)} log.',
         '',
@@ -43,14 +54,18 @@ def checks_page():
     for section in SECTIONS:
         mine = [check for check in CHECKS if check.section == section.key]
         lines += [f'## {section.title}', '', f'Section `{section.key}`, role `{section.role}`.', '']
+        if section.key == CUSTOM:
+            lines += ['Checks that you write yourself, see [Custom checks](custom-checks.md). Not applicable without any.', '']
+            continue
         if not mine:
             lines += ['Not built yet: always unknown.', '']
             continue
-        lines += ['| check | what | judged for | reads | role |', '|---|---|---|---|---|']
+        lines += ['| check | what | judged for | reads | role | catalogue | remedy |', '|---|---|---|---|---|---|---|']
         for check in mine:
             needs = [*check.needs, *(f'{log} log' for log in check.logs), *check.reads, *(f'Kubernetes {kind}' for kind in check.cluster_reads)]
             role = check.role + (' (sharpens)' if check.sharpens else '')
-            lines.append(f'| `{check.id}` | {check.title} | {EACH[check.each]} | {_join(dict.fromkeys(needs)) or "–"} | {role} |')
+            lines.append(f'| `{check.id}` | {check.title} | {EACH[check.each]} | {_join(dict.fromkeys(needs)) or "–"} | {role} '
+                         f'| {check.catalogue or "–"} | {check.remedy or "–"} |')
         lines.append('')
         thresholds = {name: threshold for check in mine for name, threshold in check.thresholds.items()}
         if thresholds:
@@ -89,7 +104,7 @@ def _reads(name):
 
 
 def _kinds(name):
-    if name == 'talos_snapshot':
+    if name in ('talos_snapshot', 'talos_diagnose'):
         return [f'{read.kind} log' if isinstance(read, reads.Log) else read.kind for read in reads.READS] + [f'Kubernetes {kind}' for kind in KUBERNETES]
     task = importlib.import_module(TASKS + name.removeprefix('talos_'))
     keys = of_role(task.ROLE) if hasattr(task, 'ROLE') else getattr(task, 'SECTIONS', ())

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The talosops.talos maintainers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All checks, in the order of the troubleshooting guide, and the one call that judges a snapshot by them."""
+"""All checks, in the order of the troubleshooting guide, and the one call that judges a snapshot by them and by the user's own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.guide import (
     clocks, control_plane, controller_runtime, discovery, etcd, gathering_logs, health_checks, kubelet, kubernetes_api, network_configuration,
     system_requirements, talos_api, upgrades,
 )
+from ansible_collections.talosops.talos.plugins.module_utils.judge import custom
 from ansible_collections.talosops.talos.plugins.module_utils.judge import settings as settings_
 from ansible_collections.talosops.talos.plugins.module_utils.judge.judge import judge
 
@@ -30,4 +31,5 @@ CHECKS = (
 
 def diagnose(snapshot, settings=None):
     """The report (design, "The report as data") of a snapshot; C(settings) by settings.build(CHECKS, …), default: none."""
-    return judge(snapshot, settings or settings_.build(CHECKS), CHECKS)
+    settings = settings or settings_.build(CHECKS)
+    return judge(snapshot, settings, (*CHECKS, *custom.build(settings.checks)))

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ansible_collections.talosops.talos.plugins.module_utils.judge import causes, verdict as v
+from ansible_collections.talosops.talos.plugins.module_utils.judge import causes, nodes_source, verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import ALL, CONTROL_PLANES, WORKERS, Outcome, unknown
 from ansible_collections.talosops.talos.plugins.module_utils.judge.gates import View
-from ansible_collections.talosops.talos.plugins.module_utils.judge.sections import BY_KEY, SECTIONS
+from ansible_collections.talosops.talos.plugins.module_utils.judge.sections import BY_KEY, CUSTOM, SECTIONS
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import CONTROL_PLANE, WORKER
 
 SCHEMA = 'https://github.com/talosops/talosops.talos/schema/report/1'
@@ -57,6 +57,7 @@ def judge(snapshot, settings, checks):
         'collection': snapshot.collection,
         'control_node': dict(snapshot.control_node),
         'nodes': [_node(machine) for machine in snapshot.machines],
+        'nodes_source': nodes_source.of(view),
         'sections': sections,
         'checks': [{'check': check.id, 'section': check.section, 'verdict': v.worst(o.verdict for o in outcomes), 'subjects': len(outcomes)}
                    for check, outcomes in judged],
@@ -141,6 +142,8 @@ def _as_list(outcomes):
 def _section(section, judged, view):
     """Verdict, reason, nodes_missing and counts of one section."""
     mine = [(check, outcomes) for check, outcomes in judged if check.section == section.key]
+    if not mine and section.key == CUSTOM:
+        return {'verdict': v.NOT_APPLICABLE, 'reason': None, 'nodes_missing': [], 'unseen': 0, 'counts': {}}
     if not mine:
         return {'verdict': v.UNKNOWN, 'reason': NOT_BUILT, 'nodes_missing': [], 'unseen': 0, 'counts': {}}
     moving = [outcome for check, outcomes in mine for outcome in outcomes if not (check.sharpens and outcome.verdict == v.UNKNOWN)]

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The talosops.talos maintainers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The sections of the troubleshooting guide in its order, and two of our own (C(x.)).
+"""The sections of the troubleshooting guide in its order, and three of our own (C(x.)).
 
 A check belongs to exactly one section. A section without a check is unknown, "not built yet".
 """
@@ -19,6 +19,9 @@ class Section:
     role: str
     guide: str | None
 
+
+# The section of the user's own checks, not applicable without any.
+CUSTOM = 'x.custom'
 
 SECTIONS = (
     Section('network_configuration', 'Network configuration', 'network_configuration', 'network-configuration'),
@@ -55,6 +58,7 @@ SECTIONS = (
     Section('misc.controller_runtime', 'Controller runtime', 'controller_runtime', 'investigating-controller-runtime-issues'),
     Section('x.time', 'Time', 'system_requirements', None),
     Section('x.upgrade', 'Upgrades', 'health_checks', None),
+    Section(CUSTOM, 'Your own checks', 'report', None),
 )
 
 KEYS = tuple(section.key for section in SECTIONS)

@@ -13,7 +13,7 @@ from itertools import groupby
 
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.judge.judge import NOT_BUILT
-from ansible_collections.talosops.talos.plugins.module_utils.judge.sections import SECTIONS
+from ansible_collections.talosops.talos.plugins.module_utils.judge.sections import CUSTOM, SECTIONS
 
 WIDTH = 100
 FINDINGS_MOST = 20
@@ -23,6 +23,7 @@ EVIDENCE_MOST = 3
 EVIDENCE_CHARACTERS = 300
 TITLE_CHARACTERS = 240
 NODES_MOST = 6
+SOURCES_MOST = 3
 
 _MARGIN = 2
 _COLUMN = 10
@@ -42,7 +43,8 @@ def render(report, path=None, paint=None):
     for built, sections in groupby(SECTIONS, key=lambda section: _shown(report, section)['reason'] != NOT_BUILT):
         if built:
             for section in sections:
-                lines.extend(_section(report, section, paint))
+                if section.key != CUSTOM or _shown(report, section)['verdict'] != v.NOT_APPLICABLE:
+                    lines.extend(_section(report, section, paint))
         else:
             lines.extend(_not_built(list(sections), paint))
     return '\n'.join([*lines, '', *_foot(report, path, paint)])
@@ -67,7 +69,15 @@ def _head(report, paint):
              f'{answered} of {len(report["nodes"])} machines read',
              f'as {report["role"]}' if report.get('role') else None,
              report.get('started_at')]
-    return lines + _wrap(', '.join(_clean(fact) for fact in facts if fact), '', '  ')
+    return lines + _wrap(', '.join(_clean(fact) for fact in facts if fact), '', '  ') + _sources(report)
+
+
+def _sources(report):
+    """A line about machines on which the sources of truth differ."""
+    differ = (report.get('nodes_source') or {}).get('disagreements') or []
+    said = [f'{one["node"]} (known from {", ".join(one["known_from"])}, not from {", ".join(one["missing_from"])})' for one in differ[:SOURCES_MOST]]
+    more = f' and {len(differ) - SOURCES_MOST} more' if len(differ) > SOURCES_MOST else ''
+    return _wrap(f'Not known to all: {_clean("; ".join(said).replace("_", " "))}{more}', '', '  ') if said else []
 
 
 def _incomplete(report):

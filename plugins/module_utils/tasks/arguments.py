@@ -28,6 +28,7 @@ CONNECTION = {
 JUDGEMENT = {
     'thresholds': {'type': 'dict'},
     'expected_nodes': {'type': 'list', 'elements': 'str'},
+    'checks': {'type': 'raw'},
 }
 SNAPSHOT = {
     'snapshot': {'type': 'path'},
@@ -42,6 +43,11 @@ _SECTION = {
 SPECS = {
     'talos_snapshot': {
         'argument_spec': {**CONNECTION, **JUDGEMENT, 'report_dir': {'type': 'path'}},
+        'mutually_exclusive': EXCLUSIVE,
+    },
+    'talos_diagnose': {
+        'argument_spec': {**SNAPSHOT, **CONNECTION, **JUDGEMENT, 'report_dir': {'type': 'path'},
+                          'fail_on': {'type': 'str', 'choices': list(FAIL_ON), 'default': 'never'}},
         'mutually_exclusive': EXCLUSIVE,
     },
     'talos_members': _SECTION,

@@ -15,8 +15,8 @@ from ansible_collections.talosops.talos.plugins.module_utils.version import VERS
 
 
 def settings(params):
-    """The user's Settings; raises InputError for a threshold that no check has."""
-    return judge_settings.build(CHECKS, params.get('thresholds'), params.get('expected_nodes'))
+    """The user's Settings; raises InputError for a threshold that no check has, or a check of the user's that cannot be understood."""
+    return judge_settings.build(CHECKS, params.get('thresholds'), params.get('expected_nodes'), params.get('checks'))
 
 
 def anew(snapshot, chosen):

@@ -41,14 +41,16 @@ def keep(snapshot, params, working_directory, ran_on):
     else:
         directory = files.make_directory(working_directory, key, snapshot.now)
     path = store.write(snapshot, os.path.join(directory, files.SNAPSHOT))
+    return {**summary(snapshot, report, ran_on), 'snapshot': path, 'report': files.write_report(directory, report), 'report_dir': directory,
+            'cluster_key': key}
+
+
+def summary(snapshot, report, ran_on):
+    """What of a report and its snapshot every caller wants to know."""
     return {
         'changed': False,
-        'snapshot': path,
-        'report': files.write_report(directory, report),
-        'report_dir': directory,
         'cluster': report['cluster'],
         'cluster_id': report['cluster_id'],
-        'cluster_key': key,
         'class': report['class'],
         'complete': report['complete'],
         'counts': report['counts'],

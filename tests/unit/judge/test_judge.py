@@ -38,6 +38,7 @@ def test_every_section_is_there_and_those_without_a_check_say_so():
     judged = report(snapshot(machine('a')), check(lambda view: c.ok('cluster')))
     assert tuple(judged['sections']) == sections.KEYS
     assert judged['sections']['etcd.other'] == {'verdict': 'ok', 'reason': None, 'nodes_missing': [], 'unseen': 0, 'counts': {'ok': 1}}
+    assert judged['sections'].pop(sections.CUSTOM)['verdict'] == 'not_applicable', 'nobody gave checks of their own'
     rest = [s for key, s in judged['sections'].items() if key != 'etcd.other']
     assert all(s['verdict'] == 'unknown' and s['reason'] == NOT_BUILT for s in rest)
     assert judged['complete'] is False

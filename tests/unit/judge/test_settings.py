@@ -48,4 +48,4 @@ def test_all_checks_of_the_collection_name_their_thresholds_by_section():
 
 def test_settings_are_plain_data():
     assert settings.build(ONE, expected_nodes=['cp-1']).to_plain() == {'thresholds': {'etcd_restarts': 3, 'etcd_db_warning': 0.8},
-                                                                       'expected_nodes': ['cp-1']}
+                                                                       'expected_nodes': ['cp-1'], 'checks': []}
