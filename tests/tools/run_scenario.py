@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs diagnose against the cluster of a scenario and says which of the scenario's expectations are met (make scenario).
 
-    python -m tests.tools.run_scenario FILE [--out DIRECTORY] [--addresses loopback|namespace|port]
+    python -m tests.tools.run_scenario FILE [--out DIRECTORY] [--addresses loopback|namespace|port] [--here]
 
 Exits with 0 only when every expectation is met, with 2 when there is nothing to compare. A section that is not built yet
 is not met. What only a person can judge (must_not, right, dangerous) is printed beside what was found. Addresses are
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -25,12 +26,14 @@ from tests.tools.diagnose import has_loopback_aliases, run_playbook
 from tests.tools.expectations import MET, UNBUILT, compare, problem, sections_met
 
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
+from ansible_collections.talosops.talos.plugins.module_utils.report.files import SNAPSHOT
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot import store
 from ansible_collections.talosops.talos.plugins.module_utils.tasks import access, judged
 from ansible_collections.talosops.talos.plugins.module_utils.tasks.report import text_of
 
 
 def run(read, out, where=LOOPBACK):
-    """Run the playbook in a scenario's cluster; (exit code, console output, report or None), the last two in C(out) as well.
+    """Run the playbook in a scenario's cluster; (exit code, console output, report or None), the last two, and the snapshot, in C(out) as well.
 
     C(read) is what scenario.read() returns, C(where) the cluster's addresses. Raises ScenarioError.
     """
@@ -38,6 +41,9 @@ def run(read, out, where=LOOPBACK):
         variables = [option for name, value in cluster.variables.items() for option in ('-e', f'{name}={value}')]
         code, console, report = run_playbook([], scratch, *variables, capture=True, environment=cluster.environment)
         console, report = cluster.model.original(console), cluster.model.original(report)
+        (out / SNAPSHOT).unlink(missing_ok=True)
+        for snapshot in Path(scratch).rglob(SNAPSHOT):
+            shutil.move(snapshot, out / SNAPSHOT)
     return _keep(out, code, console, report)
 
 
@@ -48,6 +54,7 @@ def run_here(read, out, where=LOOPBACK):
         snapshot = access.gather({'access': found, 'timeout': 10, 'deadline': 60, 'proxy': cluster.proxy}, None)
         report = cluster.model.original(json.loads(json.dumps(judged.anew(snapshot, judged.settings({})))))
         console = cluster.model.original(text_of([(None, report)]))
+    store.write(snapshot, str(out / SNAPSHOT))
     return _keep(out, 2 if v.fails(report['class'], v.CRITICAL) else 0, console, report)
 
 

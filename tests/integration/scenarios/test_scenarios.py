@@ -7,12 +7,18 @@ Those of HERE are gathered and judged in this process, which costs a third of th
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
 
 import pytest
 
+from ansible_collections.talosops.talos.plugins.module_utils.guide import CHECKS
+from ansible_collections.talosops.talos.plugins.module_utils.judge import settings, verdict as v
+from ansible_collections.talosops.talos.plugins.module_utils.report.files import SNAPSHOT
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot import store
+from tests import removal
 from tests.bed import netns
 from tests.conftest import ROOT
 from tests.simulator import addresses, scenario
@@ -24,6 +30,7 @@ SCENARIOS = sorted((ROOT / 'tests' / 'scenarios').rglob('*.yaml'))
 HERE = ('ordinary', 'compound')
 BY_PLAYBOOK = ('one-node',)
 FAILS = ('critical', 'not_judged')
+THOROUGHLY = ('compound', 'e1', 'e2', 'quorum-lost', 'not-bootstrapped', 'subnet-conflict', 'odd-machines')
 
 
 def _command(path, out, where, *options):
@@ -38,18 +45,52 @@ def _is_judged_here(path):
     return path.parent.name in HERE and path.stem not in BY_PLAYBOOK
 
 
-@pytest.mark.parametrize('path', SCENARIOS, ids=lambda path: path.stem)
-def test_expectations_of_built_sections_are_met(path, tmp_path):
-    read = scenario.read(path)
-    if addresses.foreign_to_loopback(read.state):
+@pytest.fixture(scope='module', name='ran')
+def _ran(tmp_path_factory):
+    """C(ran(path)) -> (exit code, console, report or None, directory): each scenario is run once for all tests of this module."""
+    @functools.lru_cache(maxsize=None)
+    def ran(path):
+        read, out = scenario.read(path), tmp_path_factory.mktemp(path.stem)
+        if not addresses.foreign_to_loopback(read.state):
+            return *(run_here if _is_judged_here(path) else run)(read, out), out
         if not netns.available():
             pytest.skip('needs a network namespace')
-        _code, console, report = _command(path, tmp_path, NAMESPACE, *(['--here'] if _is_judged_here(path) else []))
-    else:
-        code, console, report = (run_here if _is_judged_here(path) else run)(read, tmp_path)
-        assert report is None or code == (2 if report['class'] in FAILS else 0), console
+        _code, console, report = _command(path, out, NAMESPACE, *(['--here'] if _is_judged_here(path) else []))
+        return None, console, report, out
+
+    return ran
+
+
+@pytest.mark.parametrize('path', SCENARIOS, ids=lambda path: path.stem)
+def test_expectations_of_built_sections_are_met(path, ran):
+    code, console, report, _out = ran(path)
     assert report is not None, console
-    assert [item for item in compare(report, read.expected) if item.state == NOT_MET] == []
+    assert code in (None, 2 if report['class'] in FAILS else 0), console
+    assert [item for item in compare(report, scenario.read(path).expected) if item.state == NOT_MET] == []
+
+
+@pytest.mark.parametrize('path', SCENARIOS, ids=lambda path: path.stem)
+def test_two_checks_never_report_the_same_fact(path, ran):
+    """One fact, one check: no two checks have problems of the same machines with the same lines of evidence."""
+    told = {}
+    for finding in ran(path)[2]['findings']:
+        lines = tuple(sorted((str(one['node']), one['text']) for one in finding['evidence']))
+        if lines and v.rank(finding['verdict']) > v.rank(v.UNKNOWN):
+            told.setdefault((tuple(sorted(finding['node_keys'])), lines), set()).add(finding['check'])
+    assert [checks for checks in told.values() if len(checks) > 1] == []
+
+
+@pytest.mark.parametrize('path', SCENARIOS, ids=lambda path: path.stem)
+def test_what_is_not_seen_hides_no_problem(path, ran):
+    snapshot = store.read(str(ran(path)[3] / SNAPSHOT))
+    assert removal.violations(snapshot, settings.build(CHECKS), CHECKS, removal.some(snapshot, path.stem, 12)) == []
+
+
+@pytest.mark.parametrize('name', THOROUGHLY)
+def test_no_single_datum_hides_a_problem_when_it_is_missing(name, ran):
+    path = next(path for path in SCENARIOS if path.stem == name)
+    snapshot = store.read(str(ran(path)[3] / SNAPSHOT))
+    assert removal.violations(snapshot, settings.build(CHECKS), CHECKS, removal.each(snapshot)) == []
 
 
 @pytest.mark.skipif(not netns.available(), reason='needs a network namespace')
