@@ -58,7 +58,7 @@ def _datum(read, call, at):
     if getattr(read, 'shape', None):
         value = read.shape(value, lambda text: 'redacted:00000000')
     if read.kind == 'Time':
-        value = {**value, 'sent_at': call.at, 'received_at': call.at}
+        value = {**value, 'sent_at': value['localtime'], 'received_at': value['localtime']}
     return model.Datum(errors.READ, value, at)
 
 

@@ -67,7 +67,7 @@ class Asker:
         try:
             value, complete, reason = self._call(read, machine, self.budget.seconds())
             if getattr(read, 'shape', None):
-                value = read.shape(value, self.redactor.mark)
+                value = _shaped(read, value, self.redactor.mark)
         except InputError:
             raise
         except TalosError as error:
@@ -114,6 +114,14 @@ class Asker:
             cluster_id = (item.get('spec') or {}).get('clusterId')
             if cluster_id:
                 self.cluster_ids.append(hashlib.sha256(str(cluster_id).encode()).hexdigest()[:16])
+
+
+def _shaped(read, value, mark):
+    """What a read's shape keeps; an answer of an unexpected form is one that was not understood, never kept whole."""
+    try:
+        return read.shape(value, mark)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f'it has an unexpected form ({type(error).__name__})') from None
 
 
 def _text(stream):

@@ -24,6 +24,8 @@ _NAMES = frozenset((
 ))
 _ENDINGS = ('key', 'token', 'secret', 'password', 'passwd', 'passphrase')
 _PUBLIC = ('publickey', 'sortkey', 'hotkey')
+# The key of a Kubernetes taint, of which one of these stands beside it.
+_TAINT_EFFECTS = ('NoSchedule', 'PreferNoSchedule', 'NoExecute')
 
 _PRIVATE_KEY = re.compile(
     r'-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)', re.DOTALL)
@@ -61,7 +63,9 @@ class Redactor:
     def value(self, value):
         """A copy of plain data: fields with a secret's name replaced as a whole, texts in it by C(text)."""
         if isinstance(value, dict):
-            return {str(name): self.mark(item) if _is_secret(name, item) else self.value(item) for name, item in value.items()}
+            taint = value.get('effect') in _TAINT_EFFECTS
+            return {str(name): self.mark(item) if _is_secret(name, item) and not (taint and name == 'key') else self.value(item)
+                    for name, item in value.items()}
         return self._leaf(value, self.value)
 
     def texts(self, value):

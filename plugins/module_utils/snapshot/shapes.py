@@ -20,7 +20,8 @@ _COMPONENTS = ('apiServer', 'controllerManager', 'scheduler', 'etcd')
 _COMPONENT = ('image', 'extraArgs', 'certSANs', 'disabled', 'advertisedSubnets', 'listenSubnets', 'subnet')
 _KUBELET = ('image', 'extraArgs', 'nodeIP', 'registerWithFQDN', 'skipNodeRegistration', 'clusterDNS')
 _FEATURES = ('kubePrism', 'hostDNS', 'imageCache')
-# Documents that hold no secret at all are kept whole.
+# Documents that are kept whole, but for fields in which a secret may stand.
+_HIDDEN = ('env', 'encryption', 'admissionControl', 'credentialProviderConfig')
 _OPEN_DOCUMENTS = ('HostnameConfig', 'TimeSyncConfig', 'ResolverConfig', 'StaticHostConfig', 'LinkConfig', 'DHCPv4Config', 'DHCPv6Config', 'VLANConfig',
                    'BondConfig', 'BridgeConfig', 'Layer2VIPConfig', 'NetworkDefaultActionConfig', 'NetworkRuleConfig', 'KubePrismConfig', 'KubeletConfig',
                    'KubeNodeConfig', 'KubeNetworkConfig', 'KubeFlannelCNIConfig', 'KubeAPIServerConfig', 'KubeControllerManagerConfig', 'KubeSchedulerConfig',
@@ -54,19 +55,33 @@ def machine_configs(items, mark):
     return [{**item, 'spec': _machine_config(item.get('spec'), mark)} for item in items]
 
 
-def _machine_config(text, mark):
-    try:
-        documents = [document for document in yaml.load_all(text or '', Loader=getattr(yaml, 'CSafeLoader', yaml.SafeLoader)) if isinstance(document, dict)]
-    except (yaml.YAMLError, ValueError, AttributeError):
-        documents = []
-    kept = {'digest': mark(text or ''), 'documents': [document.get('kind') or 'v1alpha1' for document in documents], 'v1alpha1': {}, 'others': {}}
+def _machine_config(config, mark):
+    """C(config) is a text, or one document where Talos gives no more (talos-api 6.2: up to 1.11)."""
+    documents = _documents(config)
+    kept = {'digest': mark(config or ''), 'documents': [document.get('kind') or 'v1alpha1' for document in documents], 'v1alpha1': {}, 'others': {}}
     for document in documents:
         kind = document.get('kind')
         if kind is None:
             kept['v1alpha1'] = {'machine': _machine(document.get('machine') or {}), 'cluster': _cluster(document.get('cluster') or {})}
         elif kind in _OPEN_DOCUMENTS:
-            kept['others'].setdefault(kind, []).append(document)
+            kept['others'].setdefault(kind, []).append(_without_hidden(document))
     return kept
+
+
+def _documents(config):
+    if isinstance(config, dict):
+        return [config]
+    try:
+        found = list(yaml.load_all(config or '', Loader=getattr(yaml, 'CSafeLoader', yaml.SafeLoader)))
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError):
+        return []
+    return [document for document in found if isinstance(document, dict)]
+
+
+def _without_hidden(value):
+    if isinstance(value, dict):
+        return {name: _without_hidden(item) for name, item in value.items() if name not in _HIDDEN}
+    return [_without_hidden(item) for item in value] if isinstance(value, list) else value
 
 
 def _machine(machine):
@@ -78,10 +93,16 @@ def _machine(machine):
         'features': _only(machine.get('features') or {}, _FEATURES),
         'network': {'hostname': network.get('hostname'), 'nameservers': network.get('nameservers'),
                     'kubespan': {'enabled': bool((network.get('kubespan') or {}).get('enabled'))},
-                    'vips': [interface['vip'].get('ip') for interface in _list(network.get('interfaces')) if isinstance(interface.get('vip'), dict)]},
+                    'vips': _vips(_list(network.get('interfaces')))},
         'registries': {'mirrors': {host: (mirror or {}).get('endpoints') for host, mirror in
                                    (((machine.get('registries') or {}).get('mirrors')) or {}).items()}},
     }
+
+
+def _vips(interfaces):
+    """The VIPs of interfaces and of their VLANs (talos-api 6.4)."""
+    links = [link for interface in interfaces for link in (interface, *_list(interface.get('vlans')))]
+    return [link['vip'].get('ip') for link in links if isinstance(link.get('vip'), dict)]
 
 
 def _cluster(cluster):

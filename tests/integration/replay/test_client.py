@@ -15,6 +15,11 @@ from tests.replay import load, serve
 STATES = ('healthy', 'healthy-reader', 'one-cp-down', 'worker-down', 'nospace-alarm')
 
 
+# Types that came with Talos 1.14; the recorded machines ran 1.13, in containers.
+NEWER = ('UnattendedInstallStatuses', 'KubeletStatuses')
+RECORDED = [read for read in reads.READS if read.kind not in NEWER and read.on != reads.METAL and not isinstance(read, reads.ContainerLogs)]
+
+
 def request(read):
     """Method and bytes of a planned read."""
     if isinstance(read, reads.Resources):
@@ -25,7 +30,7 @@ def request(read):
     return read.method, wire.encode(wire.METHODS[read.method].request, read.request)
 
 
-@pytest.mark.parametrize('read', reads.READS, ids=lambda read: f'{type(read).__name__}-{read.kind}')
+@pytest.mark.parametrize('read', RECORDED, ids=lambda read: f'{type(read).__name__}-{read.kind}')
 @pytest.mark.parametrize('name', STATES)
 def test_every_planned_read_was_recorded(name, read):
     said = load(name)

@@ -59,7 +59,7 @@ def test_the_dead_endpoint_is_a_consequence():
 def test_a_reader_is_told_what_is_left_out_and_meets_no_wall():
     judged = states.report(states.snapshot('healthy-reader'))
     role = states.finding(judged, 'talos_api.role_insufficient')
-    assert 'CertSANs and DiscoveryConfigs' in role['means']
+    assert 'Refused were: APIServerConfigs, CertSANs, DiscoveryConfigs, KubeletSpecs, MachineConfigs, OOMActions and OperatorSpecs.' in role['means']
     assert states.above_info(judged) == {'discovery.registry': 'unknown'}
     assert all(judged['sections'][key]['unseen'] == 0 for key in KEYS)
 

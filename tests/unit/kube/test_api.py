@@ -70,7 +70,7 @@ def test_each_server_can_be_asked_for_itself(background):
 
 def test_a_token_is_sent_and_basic_credentials_too(background):
     server = served(background, client='optional')
-    KubernetesApi(source(server, cert=None, key=None, token='abc')).pages('/api/v1/nodes', lambda: 5)
+    list(KubernetesApi(source(server, cert=None, key=None, token='abc')).pages('/api/v1/nodes', lambda: 5))
     KubernetesApi(source(server, cert=None, key=None, basic=('user', 'word'))).readyz(5)
     assert [request.headers['authorization'] for request in server.requests] == ['Bearer abc', 'Bearer abc', 'Basic dXNlcjp3b3Jk']
 
@@ -110,7 +110,7 @@ def test_refused_silent_and_no_https_are_told_apart(background):
     with pytest.raises(errors.DeadlineExceeded, match='did not answer in time'):
         KubernetesApi(Source(f'https://127.0.0.1:{background.serve(Silent()).port}')).readyz(0.2)
     with pytest.raises(errors.DeadlineExceeded):
-        KubernetesApi(Source(f'https://127.0.0.1:{background.serve(Silent()).port}')).pages('/api/v1/nodes', lambda: 0.2)
+        next(KubernetesApi(Source(f'https://127.0.0.1:{background.serve(Silent()).port}')).pages('/api/v1/nodes', lambda: 0.2))
     with pytest.raises(errors.TransportError):
         KubernetesApi(Source(f'https://127.0.0.1:{background.serve(PlainHttp()).port}')).version(5)
 
@@ -122,7 +122,7 @@ def test_statuses(background, status, type_):
         return status, 'application/json', b'{"kind": "Status", "message": "nodes is forbidden"}'
 
     api = KubernetesApi(source(served(background, answers)))
-    for call in (lambda: api.version(5), lambda: api.pages('/api/v1/nodes', lambda: 5)):
+    for call in (lambda: api.version(5), lambda: next(api.pages('/api/v1/nodes', lambda: 5))):
         with pytest.raises(type_, match=f'answered {status}: nodes is forbidden'):
             call()
     assert api.readyz(5)['status'] == status

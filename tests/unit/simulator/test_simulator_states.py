@@ -68,7 +68,7 @@ def _datum(label, theirs, ours):
     items = [_items(value.value) for value in (theirs, ours)]
     yield from _compare(label, *items, 'item')
     for item in sorted(set(items[0]) & set(items[1])):
-        flat = [{_plain(path): _plain(str(found)) for path, found in _flat(each[item]).items() if not _VOLATILE.search(path)} for each in items]
+        flat = [{_plain(path): _stable(str(found)) for path, found in _flat(each[item]).items() if not _VOLATILE.search(path)} for each in items]
         yield from _compare(f'{label} {item}', *flat, 'path')
         yield from (f'{label} {item} value {path}: {flat[0][path]} / {flat[1][path]}' for path in sorted(set(flat[0]) & set(flat[1]))
                     if flat[0][path] != flat[1][path])
@@ -76,7 +76,9 @@ def _datum(label, theirs, ours):
 
 _VOLATILE = re.compile(
     r'(^|\.)(created|updated|version|ts|last_change|inode|pointer|sha256|serial|not_before|not_after|modified|uid|lastHeartbeatTime|lastTransitionTime'
-    r'|machine_id|system_uuid)$')
+    r'|machine_id|system_uuid|internal_id|pid|created_at|localtime|remotetime|sent_at|received_at|containerID|startedAt|startTime|renewed|since|at'
+    r'|available|(?<=meminfo\.)\w+|(?<=devices\.)\w+|backend-data|username|podIPs?|load\d+|lastTimestamp)$')
+_GENERATED = re.compile(r'((?:kube-flannel|kube-proxy|coredns-[0-9a-f]+)-)[a-z0-9]{5}\b|(?<=:)[0-9a-f]{12}$')
 
 
 def _items(value):
@@ -86,8 +88,20 @@ def _items(value):
         found = {'': {key: sorted(map(str, inner)) if isinstance(inner, list) else inner for key, inner in value.items() if (key, inner) not in lists}}
         return {**found, **{name: item for key, inner in lists for name, item in _items(inner).items()}}
     if isinstance(value, list):
-        return {_plain(str(item.get('id') or item.get('member_id') or item.get('relative_name') or item.get('name'))): _short(item) for item in value}
+        return {_name(item): _short(item) for item in value}
     return {'': {'': value}}
+
+
+def _name(item):
+    """What an item is called, without what is random in it; of a Kubernetes object with its machine."""
+    if item.get('asks_for'):
+        return f'{item["signer"]} {item["asks_for"]["common_name"]}'
+    name = next((str(item[key]) for key in ('id', 'member_id', 'relative_name', 'mounted_on', 'name') if item.get(key)), '')
+    return _stable(name) + (f' {item["node"]}' if item.get('node') else '')
+
+
+def _stable(text):
+    return _GENERATED.sub(lambda found: f'{found[1]}x' if found[1] else 'hash', _plain(text))
 
 
 def _short(item):
@@ -107,7 +121,7 @@ def _differences(name):
             if getattr(one, field) != getattr(other, field):
                 yield f'{name} {machine} {field}: {getattr(one, field)} / {getattr(other, field)}'
         yield from _compare(f'{name} {machine}', one.data, other.data, 'kind')
-        yield from _compare(f'{name} {machine}', one.logs, other.logs, 'log')
+        yield from _compare(f'{name} {machine}', {_stable(log) for log in one.logs}, {_stable(log) for log in other.logs}, 'log')
         for kind in sorted(set(one.data) & set(other.data)):
             yield from _datum(f'{name} {machine} {kind}', one.data[kind], other.data[kind])
     endpoints = [{endpoint.text: endpoint for endpoint in taken.endpoints} for taken in (theirs, ours)]

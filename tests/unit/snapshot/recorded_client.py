@@ -92,7 +92,7 @@ class RecordedMachine:
         return [_resource(message['resource']) for message in said]
 
     def log(self, id, namespace='system', tail=500, limit_bytes=None, timeout=None):
-        request = {'namespace': namespace, 'id': id, 'tail_lines': tail}
+        request = {'namespace': namespace, 'id': id, 'driver': 'CRI' if namespace == 'k8s.io' else 'CONTAINERD', 'tail_lines': tail}
         data = b''.join(message['bytes'] for message in self._decoded('/machine.MachineService/Logs', request, f'log {id}'))
         return SimpleNamespace(data=data[:limit_bytes], complete=len(data) <= limit_bytes, truncated=len(data) > limit_bytes, error=None)
 

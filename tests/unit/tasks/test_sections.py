@@ -106,7 +106,7 @@ def test_a_section_alone_reads_what_its_checks_and_the_gates_need():
     kinds, logs = section.needs(of_role('etcd'))
     assert set(GATE_READS) < kinds and {'EtcdStatus', 'EtcdMemberList', 'EtcdAlarmList'} < kinds and {'etcd', 'machined'} <= logs
     kinds, logs = section.needs(certsans_check.SECTIONS)
-    assert 'EtcdStatus' not in kinds and 'etcd' not in logs
+    assert 'EtcdDirectory' not in kinds and 'nodes' not in kinds and 'etcd' not in logs
 
 
 def test_what_talos_snapshot_returns(kept, tmp_path):
