@@ -40,6 +40,17 @@ options:
       - Whether RV(fails) is true also where not everything could be seen.
     type: bool
     default: false
+  only:
+    description:
+      - Roles whose sections of the guide are shown and decide, for example V(etcd). Words that are no such role have no effect.
+      - When it names none, all sections.
+    type: list
+    elements: str
+  skip:
+    description:
+      - Roles whose sections are neither shown nor decide.
+    type: list
+    elements: str
 seealso:
   - module: talosops.talos.talos_snapshot
 """
@@ -50,6 +61,12 @@ EXAMPLES = r"""
     reports: [talos-report/prod_eu_3f2a9c11/latest]
   delegate_to: localhost
   register: shown
+
+- name: Show what it says of etcd and the kubelet alone
+  talosops.talos.talos_report:
+    reports: [talos-report/prod_eu_3f2a9c11/latest]
+    only: [etcd, kubelet]
+  delegate_to: localhost
 
 - name: Fail by it
   ansible.builtin.fail:

@@ -47,7 +47,7 @@ def judge(snapshot, settings, checks):
         'cluster': snapshot.cluster.get('name'),
         'cluster_id': snapshot.cluster.get('id'),
         'class': v.class_of(f['verdict'] for f in findings) if seen else v.NOT_JUDGED,
-        'complete': seen and _complete(sections),
+        'complete': seen and complete(sections),
         'started_at': snapshot.taken_at,
         'finished_at': snapshot.finished_at,
         'talos': ', '.join(versions) or None,
@@ -74,14 +74,15 @@ def part(report, sections):
     chosen = {key: value for key, value in report['sections'].items() if key in keys}
     return {
         'verdict': v.worst(value['verdict'] for value in chosen.values()),
-        'complete': report['class'] != v.NOT_JUDGED and _complete(chosen),
+        'complete': report['class'] != v.NOT_JUDGED and complete(chosen),
         'sections': chosen,
         'findings': [finding for finding in report['findings'] if finding['section'] in keys],
         'checks': [check for check in report['checks'] if check['section'] in keys],
     }
 
 
-def _complete(sections):
+def complete(sections):
+    """Whether everything that these sections look at could be seen."""
     return not any(s['verdict'] == v.UNKNOWN or s['nodes_missing'] or s['unseen'] for s in sections.values())
 
 

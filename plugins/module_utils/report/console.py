@@ -40,7 +40,8 @@ def render(report, path=None, paint=None):
     """
     paint = paint or (lambda text, verdict: text)
     lines = [*_head(report, paint), '']
-    for built, sections in groupby(SECTIONS, key=lambda section: _shown(report, section)['reason'] != NOT_BUILT):
+    chosen = [section for section in SECTIONS if 'only' not in report or section.key in report['only']]
+    for built, sections in groupby(chosen, key=lambda section: _shown(report, section)['reason'] != NOT_BUILT):
         if built:
             for section in sections:
                 if section.key != CUSTOM or _shown(report, section)['verdict'] != v.NOT_APPLICABLE:
@@ -52,11 +53,22 @@ def render(report, path=None, paint=None):
 
 def headline(report):
     """One sentence: the cluster, its class, and whether all was seen (and why not)."""
-    name = _clean(report.get('cluster') or 'cluster')
+    name = _clean(report.get('cluster') or 'cluster') + _only(report)
     if report['class'] == v.NOT_JUDGED:
         return f'{name}: not judged, no control plane node could be read'
     whole = 'complete' if report.get('complete') else f'NOT complete ({"; ".join(_incomplete(report))})'
     return f'{name}: {report["class"]}, {whole}'
+
+
+def _only(report):
+    """Which sections were chosen, where not all are shown."""
+    if 'only' not in report:
+        return ''
+    roles = list(dict.fromkeys(section.role for section in SECTIONS if section.key in report['only']))
+    every = list(dict.fromkeys(section.role for section in SECTIONS))
+    left = [role for role in every if role not in roles]
+    said = f'all but {_names(left)}' if len(left) < len(roles) else f'only {_names(roles)}'
+    return f' ({said.replace("_", " ")})'
 
 
 def _head(report, paint):

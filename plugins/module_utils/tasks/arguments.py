@@ -72,6 +72,8 @@ SPECS = {
             'reports': {'type': 'list', 'elements': 'path', 'required': True},
             'fail_on': {'type': 'str', 'choices': list(FAIL_ON), 'default': CRITICAL},
             'fail_on_incomplete': {'type': 'bool', 'default': False},
+            'only': {'type': 'list', 'elements': 'str'},
+            'skip': {'type': 'list', 'elements': 'str'},
         },
         'mutually_exclusive': EXCLUSIVE,
     },

@@ -8,7 +8,7 @@ import os
 
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
-from ansible_collections.talosops.talos.plugins.module_utils.report import console, files
+from ansible_collections.talosops.talos.plugins.module_utils.report import console, files, select
 from ansible_collections.talosops.talos.plugins.module_utils.tasks import access, judged
 
 TEXT_CHARACTERS = 40 * 1024
@@ -37,8 +37,12 @@ def run(params, check_mode, say):
 
 
 def load(params):
-    """C([(path of report.json or None, report)]) of the paths in C(reports): a report, a snapshot, or the directory of both."""
-    return [_load(path, params) for path in params['reports']]
+    """C([(path of report.json or None, report)]) of the paths in C(reports): a report, a snapshot, or the directory of both.
+
+    Of each report the sections that C(only) and C(skip) leave.
+    """
+    keys = select.keys_of(params.get('only'), params.get('skip'))
+    return [(found, select.select(report, keys)) for found, report in (_load(path, params) for path in params['reports'])]
 
 
 def text_of(reports, paint=None):

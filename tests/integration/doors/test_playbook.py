@@ -112,6 +112,17 @@ def test_tags_choose_a_section_and_keep_gather_and_report(ansible):
     assert run.code == 0, run.text
     assert run.says('TASK [talosops.talos.etcd : Judge etcd') and not run.says('TASK [talosops.talos.discovery : Compare the members')
     assert run.says('TASK [talosops.talos.gather : Gather and judge') and 'etcd: quorum' in run.text and judged(run, 1, 1)
+    assert 'healthy (only etcd): healthy, complete' in run.text and 'Discovery: missing' not in run.text
+    assert len(run.reports['healthy']['sections']) > 30, 'report.json is of the whole'
+
+
+def test_a_run_fails_by_the_sections_that_it_chose(ansible):
+    ansible = ansible('nospace-alarm')
+    assert ansible.playbook('--tags', 'etcd').code != 0
+    run = ansible.playbook('--tags', 'discovery')
+    assert run.code == 0 and 'nospace-alarm (only discovery): healthy' in run.text
+    run = ansible.playbook('--skip-tags', 'etcd')
+    assert 'nospace-alarm (all but etcd): ' in run.text and 'etcd: quorum' not in run.text
 
 
 def test_without_what_is_tagged_always_a_run_fails(ansible):
