@@ -33,6 +33,7 @@ SIGNATURES = (
 '''
 FIELDS = ('id', 'section', 'sources', 'pattern', 'needles', 'wins_over', 'severity', 'transient', 'meaning', 'remedy', 'not_when', 'reference')
 SHORTEST = 4
+ESCAPED = '"\\'  # logs write these with a backslash or without one: no needle holds them
 
 _parser = re._parser  # pylint: disable=protected-access
 
@@ -73,7 +74,7 @@ def _best(parsed):
 
     for op, value in parsed:
         name = str(op)
-        if name == 'LITERAL':
+        if name == 'LITERAL' and chr(value) not in ESCAPED:
             run.append(chr(value))
             continue
         inner = _inner(name, value)

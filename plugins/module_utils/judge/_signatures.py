@@ -281,7 +281,7 @@ SIGNATURES = (
         'section': 'talos_api.firewall',
         'sources': ('controller-runtime',),
         'pattern': '"controller": "secrets\\.APIController".*failed to sign API server CSR: (?P<why>.+)',
-        'needles': ('"controller": "secrets.APIController"',),
+        'needles': ('failed to sign API server CSR: ',),
         'severity': 'error',
         'meaning': (
             'Worker cannot get its certificate from trustd: 50001 blocked, LB in front of trustd with other names'
@@ -298,7 +298,7 @@ SIGNATURES = (
         'section': 'talos_api.subnet_conflict',
         'sources': ('controller-runtime',),
         'pattern': 'new diagnostic .*"id": "address-overlap"',
-        'needles': ('"id": "address-overlap"',),
+        'needles': ('new diagnostic ',),
         'severity': 'critical',
         'transient': ('address loss',),
         'meaning': (
@@ -363,7 +363,7 @@ SIGNATURES = (
         'section': 'kubelet.wrong_internal_ip',
         'sources': ('kubelet log',),
         'pattern': 'bad --node-ip "(?P<ips>[^"]+)"; must contain either a single IP or a dual-stack pair of IPs',
-        'needles': ('"; must contain either a single IP or a dual-stack pair of IPs',),
+        'needles': ('; must contain either a single IP or a dual-stack pair of IPs',),
         'severity': 'error',
         'meaning': 'The VIP or a second address was taken as node IP (Talos < 0.14).',
         'remedy': 'Exclude the VIP from nodeIP.validSubnets.',
@@ -374,7 +374,7 @@ SIGNATURES = (
         'section': 'kubelet.wrong_internal_ip',
         'sources': ('kubelet log',),
         'pattern': 'node IP: "(?P<ip>[^"]+)" not found in the host\\\'s network interfaces',
-        'needles': ('" not found in the host\'s network interfaces',),
+        'needles': (" not found in the host's network interfaces",),
         'severity': 'error',
         'meaning': "The machine's address changed (DHCP) after kubelet was configured.",
         'remedy': 'Fix the address (static/DHCP reservation); kubelet restarts by itself afterwards.',
@@ -400,7 +400,7 @@ SIGNATURES = (
         'section': 'kubelet.node_not_ready',
         'sources': ('kubelet log',),
         'pattern': '"cni0" already has an IP address different from (?P<want>\\S+)',
-        'needles': ('"cni0" already has an IP address different from ',),
+        'needles': (' already has an IP address different from ',),
         'severity': 'error',
         'meaning': (
             'Pod CIDR of the node changed (node object deleted and re-created, or nodeIP change) while the old br'
@@ -516,7 +516,7 @@ SIGNATURES = (
         'section': 'system_requirements',
         'sources': ('talosctl health',),
         'pattern': 'ephemeral partition "(?P<dev>[^"]+)" for node "(?P<node>[^"]+)" is too small',
-        'needles': ('ephemeral partition "',),
+        'needles': ('ephemeral partition ',),
         'severity': 'error',
         'meaning': 'Disk under 6 GiB.',
         'remedy': 'Bigger disk.',
@@ -632,7 +632,7 @@ SIGNATURES = (
             'failed to pull image "(?P<image>[^"]*kubelet[^"]*)": (?:failed to resolve reference|.*(?:not found|d'
             'enied|unauthorized|x509|i/o timeout))'
         ),
-        'needles': ('failed to pull image "',),
+        'needles': ('failed to pull image ',),
         'wins_over': ('service.pre_failed', 'image.retrying_pull'),
         'severity': 'error',
         'meaning': (
@@ -648,7 +648,7 @@ SIGNATURES = (
         'section': 'etcd.all_pre',
         'sources': ('machined dmesg',),
         'pattern': 'retrying error: failed to pull image "(?P<image>[^"]+)": (?P<why>.+)',
-        'needles': ('retrying error: failed to pull image "',),
+        'needles': ('retrying error: failed to pull image ',),
         'severity': 'error',
         'transient': ('boot',),
         'meaning': (
@@ -797,7 +797,7 @@ SIGNATURES = (
             'task startAllServices \\(\\d+/\\d+\\): (?:\\d{4}/\\d\\d/\\d\\d \\d\\d:\\d\\d:\\d\\d )?(?:service "[^"]+" to be "[^"'
             ']+", )*service "etcd" to be "up"'
         ),
-        'needles': ('service "etcd" to be "up"',),
+        'needles': ('task startAllServices (',),
         'severity': 'warning',
         'transient': ('boot',),
         'meaning': (
@@ -1022,7 +1022,7 @@ SIGNATURES = (
         'section': 'etcd.other',
         'sources': ('etcd log',),
         'pattern': '"slow fdatasync"',
-        'needles': ('"slow fdatasync"',),
+        'needles': ('slow fdatasync',),
         'severity': 'warning',
         'transient': ('load',),
         'meaning': 'Disk too slow for etcd.',
@@ -1084,7 +1084,7 @@ SIGNATURES = (
             'Error running Containerd\\(etcd\\), going to restart forever: task "etcd" failed: exit code (?P<code>\\'
             'd+)'
         ),
-        'needles': ('Error running Containerd(etcd), going to restart forever: task "etcd" failed: exit code ',),
+        'needles': ('Error running Containerd(etcd), going to restart forever: task ',),
         'severity': 'error',
         'meaning': (
             'etcd crash loop. 137 = killed (OOM). 1/2 = bad flag or data. With a bad flag the last log is the usa'
@@ -1365,7 +1365,7 @@ SIGNATURES = (
         'section': 'kubelet.node_not_found',
         'sources': ('controller-runtime',),
         'pattern': 'error getting node: nodes "(?P<node>[^"]+)" not found',
-        'needles': ('error getting node: nodes "',),
+        'needles': ('error getting node: nodes ',),
         'severity': 'warning',
         'transient': ('bootstrap',),
         'meaning': (
@@ -1381,7 +1381,7 @@ SIGNATURES = (
         'section': 'kubelet.not_running',
         'sources': ('machined dmesg',),
         'pattern': 'Get "http://127\\.0\\.0\\.1:10248/healthz": dial tcp 127\\.0\\.0\\.1:10248: connect: connection refused',
-        'needles': ('Get "http://127.0.0.1:10248/healthz": dial tcp 127.0.0.1:10248: connect: connection refused',),
+        'needles': (': dial tcp 127.0.0.1:10248: connect: connection refused',),
         'severity': 'warning',
         'transient': ('boot',),
         'meaning': 'kubelet starting or crash looping.',
@@ -1396,7 +1396,7 @@ SIGNATURES = (
             'Error running Containerd\\(kubelet\\), going to restart forever: task "kubelet" failed: exit code (?P<'
             'code>\\d+)'
         ),
-        'needles': ('Error running Containerd(kubelet), going to restart forever: task "kubelet" failed: exit code ',),
+        'needles': ('Error running Containerd(kubelet), going to restart forever: task ',),
         'severity': 'error',
         'transient': ('bootstrap',),
         'meaning': (
@@ -1466,7 +1466,7 @@ SIGNATURES = (
         'section': 'kubelet.node_not_ready',
         'sources': ('pod log',),
         'pattern': 'failed to acquire lease: node "(?P<node>[^"]+)" pod cidr not assigned',
-        'needles': ('failed to acquire lease: node "',),
+        'needles': ('failed to acquire lease: node ',),
         'severity': 'error',
         'meaning': 'controller-manager does not allocate node CIDRs (exhausted /16, disabled, or down).',
         'remedy': 'Check kube-controller-manager; pod CIDR size.',
@@ -1581,7 +1581,7 @@ SIGNATURES = (
         'section': 'controlplane.pod_status',
         'sources': ('kube-apiserver',),
         'pattern': 'Error: invalid argument "(?P<val>[^"]*)" for "--(?P<flag>[^"]+)" flag',
-        'needles': ('Error: invalid argument "',),
+        'needles': ('Error: invalid argument ',),
         'severity': 'critical',
         'meaning': 'Bad flag value; empty advertise-address = node has no node IP.',
         'remedy': 'Fix the value; for advertise-address see nodeip.*',
@@ -1605,11 +1605,16 @@ SIGNATURES = (
         'pattern': 'back-off \\S+ restarting failed container=(?P<c>kube-\\S+)',
         'needles': (' restarting failed container=',),
         'severity': 'critical',
+        'transient': ('boot', 'bootstrap'),
         'meaning': (
             'A control plane container crash loops. A consequence of NOSPACE, lost quorum or a dead API server at'
             ' least as often as a root.'
         ),
         'remedy': 'Read its log (talosctl logs -k).',
+        'not_when': (
+            'the container runs and is ready now (6 such lines in the kubelet log of a healthy cluster 4 min afte'
+            'r its bootstrap)'
+        ),
         'reference': 'https://github.com/siderolabs/talos/issues/8689',
     },
     {
@@ -1617,7 +1622,7 @@ SIGNATURES = (
         'section': 'controlplane.static_pods',
         'sources': ('gRPC error',),
         'pattern': 'config version mismatch: got "(?P<got>[^"]*)", expected "(?P<want>[^"]*)"',
-        'needles': ('config version mismatch: got "',),
+        'needles': ('config version mismatch: got ',),
         'severity': 'error',
         'transient': ('rollout',),
         'meaning': 'kubelet did not take the new static pod (kubelet down).',
@@ -1936,7 +1941,7 @@ SIGNATURES = (
         'section': 'talos_api.client_configuration',
         'sources': ('gRPC error',),
         'pattern': 'invalid target "(?P<target>[^"]*)"',
-        'needles': ('invalid target "',),
+        'needles': ('invalid target ',),
         'severity': 'error',
         'meaning': 'Empty node value, or a port appended to it.',
         'remedy': 'Send a bare address or name.',
@@ -1972,7 +1977,7 @@ SIGNATURES = (
         'section': 'etcd.other',
         'sources': ('gRPC error',),
         'pattern': 'log "(?P<id>[^"]+)" was not registered',
-        'needles': ('" was not registered',),
+        'needles': (' was not registered',),
         'severity': 'info',
         'meaning': (
             'The service never started on this node since boot: normal for etcd/trustd on workers; on a control p'
@@ -1986,7 +1991,7 @@ SIGNATURES = (
         'section': 'etcd.other',
         'sources': ('gRPC error',),
         'pattern': 'service "(?P<svc>[^"]+)" doesn\\\'t support (?P<op>\\w+) operation via API',
-        'needles': ('" doesn\'t support ',),
+        'needles': (' operation via API',),
         'severity': 'info',
         'meaning': 'Only kubelet and ext-* can be restarted by API.',
         'remedy': 'Reboot the node.',
@@ -2057,7 +2062,7 @@ SIGNATURES = (
         'section': 'system_requirements',
         'sources': ('machined dmesg', 'controller-runtime'),
         'pattern': 'volume status .*"volume": "(?P<volume>[^"]+)", "phase": "\\w+ -> failed", "error": "(?P<why>[^"]+)"',
-        'needles': (' -> failed", "error": "',),
+        'needles': ('volume status ',),
         'severity': 'critical',
         'meaning': (
             'A system or user volume cannot be prepared; later volumes wait, cri/etcd/kubelet/trustd are never re'
@@ -2154,7 +2159,7 @@ SIGNATURES = (
         'section': 'kubernetes_api.endpoint',
         'sources': ('kubelet log',),
         'pattern': '"msg":"Failed to update lease".*"err":"(?P<why>(?:etcdserver: [^"]+|Put .+))"',
-        'needles': ('"msg":"Failed to update lease"',),
+        'needles': ('Failed to update lease',),
         'severity': 'warning',
         'transient': ('election',),
         'meaning': (
@@ -2187,7 +2192,7 @@ SIGNATURES = (
             '"msg":"failed to reach the peer URL","address":"(?P<url>[^"]+)","remote-member-id":"(?P<peer>[0-9a-f'
             ']+)","error":"(?P<why>.+)"'
         ),
-        'needles': ('"msg":"failed to reach the peer URL","address":"',),
+        'needles': ('failed to reach the peer URL',),
         'severity': 'error',
         'transient': ('peer reboot',),
         'meaning': (
@@ -2217,7 +2222,7 @@ SIGNATURES = (
         'section': 'etcd.quorum_lost',
         'sources': ('etcd log',),
         'pattern': '"msg":"peer became active","peer-id":"(?P<peer>[0-9a-f]+)"',
-        'needles': ('"msg":"peer became active","peer-id":"',),
+        'needles': ('peer became active',),
         'severity': 'ok',
         'meaning': 'Positive evidence: the member is connected again.',
         'remedy': 'None.',
@@ -2241,7 +2246,7 @@ SIGNATURES = (
         'section': 'etcd.other',
         'sources': ('etcd log',),
         'pattern': '"msg":"Validation on configuration change failed".*too many learner members in cluster',
-        'needles': ('"msg":"Validation on configuration change failed"',),
+        'needles': ('Validation on configuration change failed',),
         'severity': 'info',
         'transient': ('join',),
         'meaning': (
@@ -2255,7 +2260,7 @@ SIGNATURES = (
         'section': 'etcd.other',
         'sources': ('etcd log',),
         'pattern': '"msg":"rejecting promote learner: learner is not ready"',
-        'needles': ('"msg":"rejecting promote learner: learner is not ready"',),
+        'needles': ('rejecting promote learner: learner is not ready',),
         'severity': 'info',
         'transient': ('join',),
         'meaning': "Leader's view of a joining member that has not caught up; level error, normal for seconds.",
@@ -2281,7 +2286,7 @@ SIGNATURES = (
             '"msg":"rejected connection on (?P<side>client|peer) endpoint".*"error":"(?:read tcp [^"]*(?:connecti'
             'on reset by peer|i/o timeout)|EOF)"'
         ),
-        'needles': ('"msg":"rejected connection on ',),
+        'needles': ('rejected connection on ',),
         'severity': 'info',
         'transient': ('load',),
         'meaning': 'A client hung up during the handshake (health probes, restarts of peers): no TLS fault.',
@@ -2293,7 +2298,7 @@ SIGNATURES = (
         'section': 'etcd.other',
         'sources': ('etcd log', 'service events', 'talosctl health'),
         'pattern': '"error":"server is stopping"',
-        'needles': ('"error":"server is stopping"',),
+        'needles': ('server is stopping',),
         'severity': 'warning',
         'meaning': (
             'etcd shuts itself down while it starts; with etcd.member_removed the reason is the removal (exit cod'
@@ -2333,7 +2338,7 @@ SIGNATURES = (
             'new diagnostic .*"id": "address-overlap".*"host routed addresses: \\["10\\.244\\.[0-9./]+"(?: "10\\.244\\'
             '.[0-9./]+")*\\]"'
         ),
-        'needles': ('"host routed addresses: ["10.244.',),
+        'needles': ('host routed addresses: [',),
         'severity': 'error',
         'meaning': (
             'The only addresses left are pod addresses of the CNI: the host has lost its own (link down, lease go'
@@ -2349,7 +2354,7 @@ SIGNATURES = (
         'section': 'kubelet.node_not_found',
         'sources': ('controller-runtime',),
         'pattern': '"controller": "k8s\\.NodeApplyController", "error": "1 error\\(s\\) occurred:\\s+timeout"',
-        'needles': ('"controller": "k8s.NodeApplyController", "error": "1 error(s) occurred:',),
+        'needles': ('k8s.NodeApplyController',),
         'severity': 'info',
         'transient': ('bootstrap',),
         'meaning': 'No API server yet (or kubeconfig of kubelet missing): repeats each 20 s before bootstrap.',
@@ -2373,7 +2378,7 @@ SIGNATURES = (
         'section': 'network_configuration',
         'sources': ('controller-runtime',),
         'pattern': 'DNSResolveCacheController", "error": "error updating dns runner',
-        'needles': ('DNSResolveCacheController", "error": "error updating dns runner',),
+        'needles': ('DNSResolveCacheController',),
         'severity': 'info',
         'transient': ('boot',),
         'meaning': 'Host DNS address not yet on the loopback; one line at boot.',
@@ -2385,7 +2390,7 @@ SIGNATURES = (
         'section': 'controlplane.manifests',
         'sources': ('controller-runtime',),
         'pattern': '"controller": "k8s\\.ManifestApplyController", "error": "error getting inventory: (?P<why>.+)"',
-        'needles': ('"controller": "k8s.ManifestApplyController", "error": "error getting inventory: ',),
+        'needles': ('k8s.ManifestApplyController',),
         'severity': 'info',
         'transient': ('bootstrap',),
         'meaning': 'Manifests cannot be applied because the API server does not answer yet.',
@@ -2400,7 +2405,7 @@ SIGNATURES = (
             '(?P<node>\\S+): service "(?P<svc>[^"]+)" not in expected state "Running": current state \\[(?P<state>\\'
             'w+)\\] (?P<msg>.*)'
         ),
-        'needles': ('" not in expected state "Running": current state [',),
+        'needles': (' not in expected state ',),
         'severity': 'error',
         'transient': ('boot',),
         'meaning': 'Health check blocked: the service of that node is not running.',

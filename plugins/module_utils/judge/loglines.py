@@ -22,6 +22,8 @@ _SECOND_STAMP = re.compile(r'^(\[talos\] (?:task \S+ \(\d+/\d+\): )?)\d{4}/\d\d/
 _RFC3339 = re.compile(r'^(?P<at>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S*) (?:std(?:out|err) [FP] )?')
 _JSON_TS = re.compile(r'"ts":(?:"(?P<text>[^"]+)"|(?P<number>\d+(?:\.\d+)?))')
 _KLOG = re.compile(r'^[IWEF](?P<month>\d\d)(?P<day>\d\d) (?P<clock>\d\d:\d\d:\d\d(?:\.\d+)?)\s')
+_ESCAPED_QUOTE = re.compile(r'(?:\\x5c|\\)+"')
+_ESCAPED_BREAK = re.compile(r'\\+n\\+t')
 _DURATION = re.compile(r'(?P<number>\d+(?:\.\d+)?)(?P<unit>ns|us|µs|ms|h|m(?!s)|s)')
 _SECONDS = {'ns': 1e-9, 'us': 1e-6, 'µs': 1e-6, 'ms': 1e-3, 's': 1.0, 'm': 60.0, 'h': 3600.0}
 
@@ -111,8 +113,9 @@ def any_of(raw, near, now):
 
 def normal(text):
     """Text as patterns see it: escapes undone, which differ between logs and versions, and without colours."""
-    for escaped, plain in (('\\x5c', '\\'), ('\\"', '"'), ('\\n\\t', ' ')):
-        text = text.replace(escaped, plain)
+    if '\\' in text:
+        text = _ESCAPED_QUOTE.sub('"', text).replace('\\x5c', '\\')
+        text = _ESCAPED_BREAK.sub(' ', text)
     return _ANSI.sub('', text) if '\x1b' in text else text
 
 

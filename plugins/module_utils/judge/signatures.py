@@ -17,11 +17,10 @@ Ages go by the machine's own clock, which its logs are written in, never by the 
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from functools import cached_property
-from itertools import accumulate
+from datetime import datetime, timedelta, timezone
+from functools import cache, cached_property
 
 from ansible_collections.talosops.talos.plugins.module_utils.judge import loglines
 from ansible_collections.talosops.talos.plugins.module_utils.judge._signatures import SIGNATURES
@@ -37,6 +36,7 @@ STATUS = 'talosctl etcd status'
 RECENT_SECONDS = 300
 LOAD_COUNT = 10
 LOAD_COUNTS = {'etcd.slow_fsync': 3, 'etcd.request_timeout': 3}
+SHORTER = {'kubelet.lease_failed': 60}
 SEVERITIES = ('ok', 'info', 'warning', 'error', 'critical')
 
 # Lines that tell of something else that is wrong: they never stand alone.
@@ -58,6 +58,8 @@ _HEALTHY = 'Health check successful'
 _NAMED_SERVICE = re.compile(r'service\[(?P<service>[^\]]+)\]\(')
 _BOOT_SLACK = timedelta(seconds=10)
 _LINES_BACK = 200
+_NEVER = datetime.min.replace(tzinfo=timezone.utc)
+_ALWAYS = datetime.max.replace(tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True)
@@ -181,37 +183,32 @@ class Signatures:
     # -- one signature on one machine -----------------------------------------------------------------------
 
     def _hit(self, machine, signature, since):
-        found, now = [], self.clock(machine)
+        now, found = self.clock(machine), []
         for text in self._texts(machine, signature):
-            places = text.found.get(signature.id)
-            if not places:
-                continue
-            times = [text.near(place) for place in places]
-            kept = [(place, at) for place, at in zip(places, times, strict=True) if since is None or (at is not None and at >= since)]
-            if kept:
-                found.append((text, kept))
+            places = text.found.get(signature.id, ())
+            if places and since is not None:
+                places = places[bisect_left(places, since, key=text.moment):]
+            if places:
+                found.append((text, places))
         if not found:
             return None
-        text, kept = max(found, key=lambda item: (item[1][-1][1] is not None, item[1][-1][1].timestamp() if item[1][-1][1] else 0.0))
-        place, last = kept[-1]
-        line = text.line(place)
-        firsts = [items[0][1] for _text, items in found if items[0][1]]
+        text, places = max(found, key=lambda item: item[0].moment(item[1][-1]))
+        last, line = text.near(places[-1]), text.line(places[-1])
+        firsts = [at for at in (text.near(places[0]) for text, places in found) if at]
         history = self._history(machine, signature, line, last, text)
-        recent_count = _counted(found, lambda at: text.present or (at is not None and (now - at).total_seconds() <= RECENT_SECONDS))
+        count, recent_count = _counted(found), _counted(found, now - timedelta(seconds=RECENT_SECONDS))
         age = 0.0 if text.present else max(0.0, (now - last).total_seconds()) if last else None
-        caught = signature.regex.search(text.normal(place))
-        return Hit(signature, machine, text.source, line, _counted(found), recent_count, min(firsts, default=None), last, age,
+        caught = signature.regex.search(text.normal(places[-1]))
+        return Hit(signature, machine, text.source, line, count, recent_count, min(firsts, default=None), last, age,
                    not history and self._counts(machine, signature, age, recent_count), history, caught.groupdict() if caught else {})
 
     def _counts(self, machine, signature, age, recent_count):
         """Whether a line that is not history is more than what its phase explains."""
         if not signature.transient:
             return True
-        if age is None or age > RECENT_SECONDS:
+        if age is None or age > SHORTER.get(signature.id, RECENT_SECONDS) or (machine is not None and self.view.young(machine)):
             return False
-        if 'load' in signature.transient:
-            return recent_count >= LOAD_COUNTS.get(signature.id, LOAD_COUNT)
-        return not (machine is not None and self.view.young(machine))
+        return 'load' not in signature.transient or recent_count >= LOAD_COUNTS.get(signature.id, LOAD_COUNT)
 
     def _history(self, machine, signature, line, at, text):
         if machine is None or at is None or text.present:
@@ -251,14 +248,15 @@ class Signatures:
                 if datum.ok and datum.value and streams:
                     yield _Text(log_id, streams, datum.value, self.view.now)
             yield _Entries('ServiceList', (EVENTS,), _events(machine))
-            yield _Entries('EtcdStatus', (STATUS,), [(None, str(text)) for text in (machine.value('EtcdStatus') or {}).get('errors') or []], present=True)
+            alarms = (machine.value('EtcdStatus') or {}).get('errors') or []
+            yield _Entries('EtcdStatus', (STATUS,), [(None, str(text)) for text in alarms], present=True)
         yield _Entries(ERRORS, (ERRORS,), _errors(self.view.snapshot, machine), present=True)
 
 
 # -- texts ----------------------------------------------------------------------------------------------------------
 
 class _Text:
-    """A log: its lines are only looked at where one of the needles stands."""
+    """A log: its lines are only looked at where one of the needles stands. A line is known by the offset where it starts."""
 
     present = False
 
@@ -269,60 +267,56 @@ class _Text:
         self._noisy = source in ('machined', 'dmesg')
         self._raw = text.replace('\n\t', ' ')  # an error of several lines is one
 
-    @cached_property
-    def _text(self):
-        return loglines.normal(self._raw)
-
-    @cached_property
-    def _starts(self):
-        """Where each line starts; and behind the last one."""
-        return list(accumulate((len(line) + 1 for line in self._text.split('\n')), initial=0))
-
-    @cached_property
-    def _lines(self):
-        return self._raw.split('\n')
+    def _line(self, place):
+        end = self._raw.find('\n', place)
+        return self._raw[place:end if end >= 0 else len(self._raw)]
 
     def normal(self, place):
         """The line as patterns see it."""
-        return loglines.without_second_stamp(self._text[self._starts[place]:self._starts[place + 1] - 1])
+        return loglines.without_second_stamp(loglines.normal(self._line(place)))
 
     def line(self, place):
-        return loglines.any_of(self._lines[place], self.near(place), self._now)
+        return loglines.any_of(self._line(place), self.near(place), self._now)
 
     def near(self, place):
         """The time of a line, else that of the last one before it that has one; None where there is none."""
-        for index in range(place, max(-1, place - _LINES_BACK), -1):
-            at = loglines.time_of(self._lines[index], self._now)
-            if at is not None:
+        for _line in range(_LINES_BACK):
+            at = loglines.time_of(self._line(place), self._now)
+            if at is not None or place == 0:
                 return at
+            place = self._raw.rfind('\n', 0, place - 1) + 1
         return None
+
+    def moment(self, place):
+        """C(near) to compare by: lines without a time are older than all others."""
+        return self.near(place) or _NEVER
 
     @cached_property
     def found(self):
-        """Id of a signature: the numbers of its lines, in the order of the log."""
-        matches = {}
-        for signature in CATALOGUE.values():
-            if not self.streams.isdisjoint(signature.sources):
-                for place in self._places(signature.needles):
-                    match = signature.regex.search(self.normal(place))
-                    if match:
-                        matches.setdefault(place, []).append((signature, match.end() - match.start()))
+        """Id of a signature: its lines, in the order of the log."""
+        matches, normals = {}, {}
+        for signature in _of_streams(self.streams):
+            for place in self._places(signature.needles):
+                if place not in normals:
+                    normals[place] = self.normal(place)
+                match = signature.regex.search(normals[place])
+                if match:
+                    matches.setdefault(place, []).append((signature, match.end() - match.start()))
         found = {}
         for place in sorted(matches):
             found.setdefault(_most_specific(matches[place]).id, []).append(place)
         return found
 
     def _places(self, needles):
-        """Numbers of the lines that hold a needle, without those that Talos writes about our own calls."""
-        text, places = self._text, set()
+        """The lines that hold a needle, without those that Talos writes about our own calls."""
+        text, places = self._raw, set()
         for needle in needles:
-            start = text.find(needle)
-            while start >= 0:
-                place = bisect_right(self._starts, start) - 1
-                end = self._starts[place + 1]
-                if not self._noisy or not any(noise in text[self._starts[place]:end] for noise in _NOISE):
-                    places.add(place)
-                start = text.find(needle, end)
+            at = text.find(needle)
+            while at >= 0:
+                start, end = text.rfind('\n', 0, at) + 1, text.find('\n', at)
+                if not self._noisy or not any(noise in text[start:end] for noise in _NOISE):
+                    places.add(start)
+                at = text.find(needle, end) if end >= 0 else -1
         return places
 
 
@@ -345,16 +339,18 @@ class _Entries:
     def near(self, place):
         return self._entries[place][0]
 
+    def moment(self, place):
+        return self._entries[place][0] or (_ALWAYS if self.present else _NEVER)
+
     @cached_property
     def found(self):
         found = {}
         for place in range(len(self._entries)):
             text, matches = self.normal(place), []
-            for signature in CATALOGUE.values():
-                if not self.streams.isdisjoint(signature.sources) and any(needle in text for needle in signature.needles):
-                    match = signature.regex.search(text)
-                    if match:
-                        matches.append((signature, match.end() - match.start()))
+            for signature in _of_streams(self.streams):
+                match = signature.regex.search(text) if any(needle in text for needle in signature.needles) else None
+                if match:
+                    matches.append((signature, match.end() - match.start()))
             if matches:
                 found.setdefault(_most_specific(matches).id, []).append(place)
         return found
@@ -369,6 +365,12 @@ def matching(text, *streams):
         if match:
             matches.append((signature, match.end() - match.start()))
     return _most_specific(matches) if matches else None
+
+
+@cache
+def _of_streams(streams):
+    """The signatures that are matched in any of these streams (a frozenset)."""
+    return [signature for signature in CATALOGUE.values() if not streams.isdisjoint(signature.sources)]
 
 
 def _most_specific(matches):
@@ -429,10 +431,11 @@ def _newest(text, now):
     return None
 
 
-def _counted(found, wanted=lambda at: True):
-    """How many lines there are; logs that tell of the same count once."""
+def _counted(found, since=None):
+    """How many lines there are (from a time on); logs that tell of the same count once."""
     numbers = {}
-    for text, items in found:
+    for text, places in found:
         group = 'talos' if text.source in _SAME else text.source
-        numbers[group] = max(numbers.get(group, 0), sum(1 for _place, at in items if wanted(at)))
+        number = len(places) if since is None else len(places) - bisect_left(places, since, key=text.moment)
+        numbers[group] = max(numbers.get(group, 0), number)
     return sum(numbers.values())

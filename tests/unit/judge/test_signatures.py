@@ -78,14 +78,18 @@ def test_example(name):
     entry, example = BY_ID[name], BY_ID[name]['example']
     normal = loglines.without_second_stamp(loglines.normal(example))
     assert CATALOGUE[name].regex.search(normal)
-    assert any(needle in normal for needle in CATALOGUE[name].needles)
+    for written in (normal, normal.replace('"', '\\"'), normal.replace('"', '\\x5c"'), normal.replace('"', '\\\\\\"')):
+        assert any(needle in written for needle in CATALOGUE[name].needles)
+        assert CATALOGUE[name].regex.search(loglines.normal(written))
     won = signatures.matching(example, entry['source'])
     assert won.id == name
 
 
 @pytest.mark.parametrize('pattern, needles', [
     ('abcd', ('abcd',)), ('(?:abcd|efghi)', ('abcd', 'efghi')), ('x?abcd.*efghijk', ('efghijk',)), ('(?:prefix one|prefix two)', ('prefix ',)),
-    ('(?<!from )decode', ('decode',)), (r'(?m)^\S+\s+(?P<m>[0-9a-f]{16})\s+NOSPACE\b', ('NOSPACE',)), ('(?:abcd)+', ('abcd',)), ('abc[de]fghi', ('fghi',)),
+    ('(?<!from )decode', ('decode',)), (r'(?m)^\S+\s+(?P<m>[0-9a-f]{16})\s+NOSPACE\b', ('NOSPACE',)), ('(?:abcd)+', ('abcd',)),
+    ('abc[de]fghi', ('fghi',)),
+    ('abcd"efghi', ('efghi',)),
 ])
 def test_a_needle_stands_in_every_match(pattern, needles):
     assert make_signatures.needles(pattern) == needles
@@ -156,6 +160,7 @@ def test_a_line_that_is_normal_for_a_while(age, hours, recent):
 @pytest.mark.parametrize('number, recent', [(9, False), (10, True)])
 def test_load_counts_by_its_number(number, recent):
     view, machine = with_log('etcd', *[HEARTBEAT] * number, more=grown)
+    assert not with_log('etcd', *[HEARTBEAT] * number)[0].signatures.recent(machine, 'etcd.slow_heartbeat')
     [hit] = view.signatures.on(machine, 'etcd.slow_heartbeat')
     assert (hit.recent, hit.recent_count) == (recent, number)
     assert view.signatures.quiet(machine, 'etcd.slow_heartbeat') is not recent
