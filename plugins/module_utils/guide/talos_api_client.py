@@ -187,6 +187,7 @@ class _Trouble:
     at: str | None
     certificate: dict
     nodes: list
+    via: str | None = None
 
     def evidence(self):
         found = [Evidence(self.text, 'TLS', self.label, self.at)]
@@ -225,7 +226,7 @@ def troubles(view):
             continue
         if presence(view, machine) != GONE:
             found.append(_Trouble(machine.key, machine.label, fault(failure), failure.get('text') or '', failure.get('at'),
-                                  machine.value('certificate') or {}, [machine.key]))
+                                  machine.value('certificate') or {}, [machine.key], failure.get('via')))
     return found
 
 
@@ -290,8 +291,15 @@ def server_certificate_dates(view):
             'A machine issues it for 24 hours by its own clock, without waiting for the time to be in sync, and renews it every 12 hours. '
             'So either its clock is wrong, or that of whoever verified it.',
             f'Compare the clocks of {trouble.label}, of the control plane nodes and of this control node, and repair time synchronisation '
-            'first; the certificate follows by itself.', nodes=trouble.nodes, evidence=trouble.evidence(), asserts=trouble.asserts()))
+            'first; the certificate follows by itself.', nodes=trouble.nodes, evidence=trouble.evidence(), asserts=trouble.asserts(),
+            explained_by=tuple(f'clock:{key}' for key in _clocks_of(view, trouble))))
     return outcomes or _nothing_wrong(view, 'the dates of the served certificates')
+
+
+def _clocks_of(view, trouble):
+    """Keys of the machines by whose clocks a certificate was issued, or refused."""
+    verifiers = [endpoint.machine for endpoint in view.snapshot.endpoints if endpoint.text == trouble.via and endpoint.machine]
+    return [*trouble.nodes, *verifiers]
 
 
 def _nothing_wrong(view, what):

@@ -240,7 +240,8 @@ def _unready(view, machine, title, means, step, evidence):
     if view.in_progress(machine) or view.young(machine):
         return info(machine.key, title, f'{means} The machine booted or is being changed just now: this may still settle.',
                     'Look again in a few minutes.', nodes=[machine.key], evidence=evidence)
-    return error(machine.key, title, means, step, nodes=[machine.key], evidence=evidence)
+    return error(machine.key, title, means, step, nodes=[machine.key], evidence=evidence,
+                 explained_by=(f'clock:{machine.key}', f'network:{machine.key}', f'boot_blocked:{machine.key}'))
 
 
 def _healthy(service):
@@ -277,7 +278,7 @@ def certificate_expiring(view, machine):
                    'fails.',
                    f'Compare the clock of {machine.label} with that of the others, and look in its controller-runtime log for '
                    'secrets.APIController.',
-                   nodes=[machine.key],
+                   nodes=[machine.key], explained_by=(f'clock:{machine.key}',),
                    evidence=[seen(machine, 'certificate', f'valid from {facts.get("not_before")} to {facts.get("not_after")}')])
 
 
