@@ -160,10 +160,14 @@ def test_a_line_that_is_normal_for_a_while(age, hours, recent):
 @pytest.mark.parametrize('number, recent', [(9, False), (10, True)])
 def test_load_counts_by_its_number(number, recent):
     view, machine = with_log('etcd', *[HEARTBEAT] * number, more=grown)
-    assert not with_log('etcd', *[HEARTBEAT] * number)[0].signatures.recent(machine, 'etcd.slow_heartbeat')
     [hit] = view.signatures.on(machine, 'etcd.slow_heartbeat')
     assert (hit.recent, hit.recent_count) == (recent, number)
     assert view.signatures.quiet(machine, 'etcd.slow_heartbeat') is not recent
+
+
+def test_load_means_nothing_on_a_young_machine():
+    view, machine = with_log('etcd', *[HEARTBEAT] * 20)
+    assert view.signatures.quiet(machine, 'etcd.slow_heartbeat')
 
 
 def test_since():
