@@ -114,13 +114,19 @@ def snapshot(set_name):
         for read in reads.READS:
             if read.on not in (reads.ALL, reads.METAL) and not control_plane:
                 continue
+            if not datum.ok and isinstance(read, reads.LOGS):
+                machine.logs[read.kind] = datum
+                continue
             if isinstance(read, reads.ContainerLogs):
                 _container_logs(read, machine, calls, at)
                 continue
             if read.on == reads.METAL:  # container mode: the kernel's log is the host's
                 machine.logs[read.kind] = model.Datum(errors.NOT_ASKED, reason='in container mode the kernel log is that of the host', at=at)
                 continue
-            found = _datum(read, calls[_cases(read)], at) if _cases(read) in calls else model.Datum(errors.UNSUPPORTED, reason='not recorded', at=at)
+            if _cases(read) in calls:
+                found = _datum(read, calls[_cases(read)], at)
+            else:
+                found = model.Datum(errors.UNSUPPORTED, reason='not recorded', at=at) if datum.ok else datum
             (machine.logs if isinstance(read, reads.Log) else machine.data)[read.kind] = found
         certificate = certificates.get((address, 50000))
         error = None if datum.ok else {'kind': 'refused', 'text': f'connecting to {address}:50000 was refused'}
