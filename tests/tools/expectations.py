@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections import namedtuple
 
-from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
+from ansible_collections.talosops.talos.plugins.module_utils.judge import signatures, verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.judge.judge import NOT_BUILT
 from ansible_collections.talosops.talos.plugins.module_utils.judge.sections import KEYS
 
@@ -47,8 +47,11 @@ def _wrong_assertion(told):
     return None
 
 
-def compare(report, expected):
-    """Every expectation as an Item, in the order: class, completeness, findings, sections, order of causes, assertions."""
+def compare(report, expected, lines=()):
+    """Every expectation as an Item, in the order: class, completeness, findings, sections, order of causes, assertions, log lines.
+
+    C(lines) are those of the scenario's state.
+    """
     unbuilt = any(section['reason'] == NOT_BUILT for section in report['sections'].values())
     items = [_class(report, expected), _completeness(report, expected, unbuilt)]
     named = set()
@@ -66,7 +69,8 @@ def compare(report, expected):
     place = {finding['id']: number for number, finding in enumerate(report['findings'])}
     late = [finding['id'] for finding in report['findings'] if any(place.get(cause, len(place)) > place[finding['id']] for cause in finding['because_of'])]
     items.append(_item(not late, 'causes stand before their consequences', f'not so for {", ".join(late)}'))
-    return items + [_assertion(report, told) for told in expected.get('assert_not') or []]
+    items += [_assertion(report, told) for told in expected.get('assert_not') or []]
+    return items + [_line(told) for told in lines if 'sig' in told]
 
 
 def sections_met(items):
@@ -92,6 +96,16 @@ def _assertion(report, told):
     wrong = [finding for finding in report['findings'] if v.rank(finding['verdict']) > v.rank(most) and _is_chosen(told, finding)]
     why = '; '.join(f'{finding["id"]} is {finding["verdict"]}: {finding["title"]}' for finding in wrong)
     return _item(not wrong, what, why, report, told.get('section'))
+
+
+def _line(told):
+    """A log line matches the signature that it is said to match; one that is said to match none is no error of any."""
+    what = f'line of {told.get("src")} matches {told["sig"] or "no signature of an error"}: {told["line"][:60]}'
+    if told['sig']:
+        known = signatures.CATALOGUE.get(told['sig'])
+        return _item(known is not None and known.is_in(told['line']), what, 'it does not' if known else 'there is no such signature')
+    found = signatures.matching(told['line'], str(told.get('src')))
+    return _item(found is None or v.rank(found.severity) < v.rank(v.ERROR), what, f'it matches {found.id if found else None}')
 
 
 def _is_chosen(told, finding):

@@ -124,7 +124,7 @@ def main():
         print(f'{console}\nThe run ended with {code} and left no report.', file=sys.stderr)
         sys.exit(2)
     print(console)
-    sys.exit(0 if show(compare(report, read.expected), report, read.expected) else 1)
+    sys.exit(0 if show(compare(report, read.expected, read.state.get('lines') or ()), report, read.expected) else 1)
 
 
 if __name__ == '__main__':

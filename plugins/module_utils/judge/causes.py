@@ -12,21 +12,39 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge import verdic
 
 
 def link(findings):
-    """Fill C(because_of) and C(root) of findings (dicts with id, verdict, asserts, explained_by) in place."""
-    asserted = {}
+    """Fill C(because_of) and C(root) of findings (dicts with id, verdict, asserts, explained_by) in place.
+
+    Only a problem explains: what is unknown or a mere note never does, but what it follows from itself explains what follows from it.
+    Of two that would explain each other the worse one is the cause, so the links never run in a circle, whatever the order of the findings.
+    """
+    asserted, passed_on = {}, {}
     for finding in findings:
-        if v.rank(finding['verdict']) >= v.rank(v.WARNING):
-            for fact in finding['asserts']:
+        problem = v.rank(finding['verdict']) >= v.rank(v.WARNING)
+        for fact in finding['asserts']:
+            if problem:
                 asserted.setdefault(fact, []).append(finding['id'])
+            else:
+                passed_on.setdefault(fact, []).extend(finding['explained_by'])
     causes = {finding['id']: [] for finding in findings}
-    for finding in findings:
-        for fact in finding['explained_by']:
+    for finding in sorted(findings, key=lambda f: (v.rank(f['verdict']), f['id'])):
+        for fact in _facts(finding['explained_by'], passed_on):
             for cause in asserted.get(fact, ()):
                 if cause not in causes[finding['id']] and not _explains(causes, finding['id'], cause):
                     causes[finding['id']].append(cause)
     for finding in findings:
         finding['because_of'] = causes[finding['id']]
         finding['root'] = not finding['because_of']
+
+
+def _facts(explained_by, passed_on):
+    """These facts in their order, and those that explain the ones among them that no problem asserts."""
+    facts, waiting = {}, list(explained_by)
+    while waiting:
+        fact = waiting.pop(0)
+        if fact not in facts:
+            facts[fact] = True
+            waiting += passed_on.get(fact, ())
+    return facts
 
 
 def in_order(findings):

@@ -83,6 +83,10 @@ class Signature:
     def regex(self):
         return re.compile(self.pattern)
 
+    def is_in(self, text):
+        """Whether a line, as it stands in any log, is matched."""
+        return self.regex.search(loglines.without_second_stamp(loglines.normal(text))) is not None
+
     @property
     def weight(self):
         """0 (ok) to 4 (critical)."""

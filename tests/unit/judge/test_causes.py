@@ -42,6 +42,22 @@ def test_nothing_explains_itself_or_its_own_cause():
     assert [name for name, because in ring.items() if not because]
 
 
+def test_of_two_that_explain_each_other_the_worse_is_the_cause():
+    for names in itertools.permutations('abc'):
+        ring = [finding(name, verdict, asserts=[f'f{n}'], explained_by=[f'f{(n + 1) % 3}', f'f{(n + 2) % 3}'])
+                for n, (name, verdict) in enumerate(zip(names, ('warning', 'critical', 'error'), strict=True))]
+        for arrangement in itertools.permutations(ring):
+            links = linked(*arrangement)
+            assert (links[names[1]], links[names[2]], sorted(links[names[0]])) == ([], [names[1]], sorted(names[1:]))
+
+
+def test_a_cause_shows_through_what_is_not_known():
+    root, unseen, last = finding('a', asserts=['x']), finding('b', 'unknown', ['y'], ['x']), finding('c', explained_by=['y'])
+    assert linked(root, unseen, last) == {'a': [], 'b': ['a'], 'c': ['a']}
+    assert linked(unseen, last)['c'] == []
+    assert linked(finding('n', 'info', ['y'], ['z']), finding('m', 'info', ['z'], ['y', 'x']), root, last)['c'] == ['a']
+
+
 def test_a_cause_that_two_facts_name_is_named_once():
     assert linked(finding('a', asserts=['x', 'y']), finding('b', explained_by=['x', 'y']))['b'] == ['a']
 

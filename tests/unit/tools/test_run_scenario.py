@@ -160,3 +160,20 @@ def test_assertions_that_mean_nothing_are_refused(told, text):
 def test_everything_that_an_example_forbids_can_be_judged_by_a_program(path):
     expected = scenario.read(path).expected
     assert set(expected['must_not']) == {told['says'] for told in expected['assert_not']}
+
+
+@pytest.mark.parametrize('line, state', [
+    ({'sig': 'sys.disk_full', 'line': '[talos] write /x: no space left on device'}, MET),
+    ({'sig': 'sys.disk_full', 'line': '[talos] all is well'}, NOT_MET),
+    ({'sig': 'sys.nonsense', 'line': '[talos] write /x: no space left on device'}, NOT_MET),
+    ({'sig': None, 'line': '[talos] all is well'}, MET),
+    ({'sig': None, 'line': '[talos] write /x: no space left on device'}, NOT_MET),
+    ({'sig': 'kubelet.node_not_found', 'line': r'"error": "error getting node: nodes \x5c"w-1\x5c" not found"'}, MET),
+])
+def test_a_log_line_matches_the_signature_that_it_is_said_to_match(report, line, state):
+    [item] = compare(report, EXPECTED, [{'node': 'cp-1', 'src': 'machined dmesg', **line}])[-1:]
+    assert item.state == state
+
+
+def test_a_log_line_that_says_nothing_of_a_signature_is_not_judged(report):
+    assert len(compare(report, EXPECTED, [{'line': 'x', 'src': 'etcd log'}])) == len(compare(report, EXPECTED))
