@@ -7,19 +7,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from ansible_collections.talosops.talos.plugins.module_utils.guide.image_pull import RETRY, given_up, last_pull
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import addresses_of, listed, members, ordered, seen
 from ansible_collections.talosops.talos.plugins.module_utils.judge.addresses import normal
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import Evidence
 from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import BOOTSTRAP_WAIT, NO_QUORUM, PRE_FAILED, down
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import format_time
 
-_RETRY = re.compile(r'\[talos\] retrying(?: error)?: (?P<why>.*)')
-_PULL_FAILED = re.compile(r'failed to pull image "(?P<image>[^"]+)"(?:: (?P<why>.*))?', re.DOTALL)
-_FETCH_FAILED = re.compile(r'fetch failed after status: (?P<why>.+?) host=(?P<host>\S+) image=(?P<image>\S+)')
-_PULLING = re.compile(r'pulling image (?P<image>\S+): (?P<step>(?:extracting|downloading).*?)\.\.\.')
-# What no waiting repairs; a name that does not resolve or a refused connection may be the network that is not up yet.
-_LASTING = re.compile(r'not found|\b40[134]\b|unauthorized|denied|forbidden|x509|toomanyrequests|unexpected media type|'
-                      r'no match for platform', re.IGNORECASE)
 _WAITING = re.compile(r'^Waiting for (?P<what>.*)', re.DOTALL)
 _PEER_EXISTS = re.compile(r'member already exists with the same peer URLs \[?(?P<urls>[^\]]*)\]?, but is not a learner')
 _JOIN_FAILED = re.compile(r'error getting etcd member list|error adding member|error removing self from the member list|'
@@ -70,42 +64,25 @@ def _event(view, machine):
 def _image(view, machine, said):
     spec = machine.resource('EtcdSpecs', 'etcd')
     wanted = spec.get('image') if isinstance(spec, dict) else None
-
-    def is_ours(image):
-        return image == wanted or 'etcd' in image.rsplit('/', 1)[-1]
-
-    failed = progress = None
-    for line in view.etcd.pre_lines(machine):
-        retry = _RETRY.search(line.text)
-        hit = (_PULL_FAILED.search(retry.group('why')) if retry else None) or _FETCH_FAILED.search(line.text)
-        if hit and is_ours(hit.group('image')):
-            failed = (hit, line)
-        step = _PULLING.search(line.text)
-        if step and is_ours(step.group('image')):
-            failed, progress = None, (step, line)
-        if BOOTSTRAP_WAIT in line.text:
-            failed = None
-        if BOOTSTRAP_WAIT in line.text or (retry and not hit):
-            progress = None
-    given_up = _PULL_FAILED.search(said) if said.startswith(PRE_FAILED) else None
-    evidence = _event(view, machine) if given_up else []
-    if failed or given_up:
-        hit = given_up or failed[0]
-        why = (hit.group('why') or '').strip().rsplit(': ', 1)[-1] or 'no reason given'
-        host = failed[0].groupdict().get('host') if failed else None
-        evidence += [view.etcd.quote(machine, 'machined', failed[1])] if failed else []
-        tried = f'The registry {host} was asked. ' if host else ''
-        return Cause(f'its image {hit.group("image")} cannot be pulled ({why})',
-                     f'{tried}etcd runs from an image; without it the service ends in state Failed after about two minutes for an unknown '
-                     'tag, after twenty for other faults.',
-                     'Check that this tag exists, and the registry, its mirror settings, DNS, proxy, credentials and the clock. If the '
-                     'image is named in cluster.etcd.image, correct it there.', evidence,
-                     lasting=bool(given_up) or bool(_LASTING.search(hit.group(0))))
-    if progress:
-        return Cause(f'its image {progress[0].group("image")} is being pulled ({progress[0].group("step")})',
-                     'The download goes on, it is slow.', 'Wait; if it stays slow, look at the link to the registry or use a mirror.',
-                     [view.etcd.quote(machine, 'machined', progress[1])])
-    return None
+    logged = last_pull(view.etcd.pre_lines(machine), lambda image: image == wanted or 'etcd' in image.rsplit('/', 1)[-1], (BOOTSTRAP_WAIT,))
+    ended = given_up(said) if said.startswith(PRE_FAILED) else None
+    pull = ended or logged
+    if pull is None:
+        return None
+    if pull.failed is None:
+        return Cause(f'its image {pull.image} is being pulled ({pull.progress})', 'The download goes on, it is slow.',
+                     'Wait; if it stays slow, look at the link to the registry or use a mirror.', [view.etcd.quote(machine, 'machined', pull.line)])
+    evidence = _event(view, machine) if ended else []
+    host = None
+    if logged is not None and logged.failed is not None:
+        evidence.append(view.etcd.quote(machine, 'machined', logged.line))
+        host = logged.host
+    tried = f'The registry {host} was asked. ' if host else ''
+    return Cause(f'its image {pull.image} cannot be pulled ({pull.failed})',
+                 f'{tried}etcd runs from an image; without it the service ends in state Failed after about two minutes for an unknown '
+                 'tag, after twenty for other faults.',
+                 'Check that this tag exists, and the registry, its mirror settings, DNS, proxy, credentials and the clock. If the '
+                 'image is named in cluster.etcd.image, correct it there.', evidence, lasting=pull.lasting)
 
 
 # -- before it, and after it ------------------------------------------------------------------------------------
@@ -169,7 +146,7 @@ def _join(view, machine):
 
 def _retries(view, machine):
     """(reason, line) of what the present attempt says that it tries again."""
-    hits = [(_RETRY.search(line.text), line) for line in view.etcd.pre_lines(machine)]
+    hits = [(RETRY.search(line.text), line) for line in view.etcd.pre_lines(machine)]
     return [(hit.group('why'), line) for hit, line in hits if hit]
 
 

@@ -13,6 +13,7 @@ from datetime import timedelta
 from functools import cached_property
 
 from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import EtcdFacts
+from ansible_collections.talosops.talos.plugins.module_utils.judge.kubelet_facts import KubeletFacts
 from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import KubernetesFacts
 from ansible_collections.talosops.talos.plugins.module_utils.judge.signatures import Signatures
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
@@ -152,6 +153,11 @@ class View:
         return self.etcd.not_bootstrapped
 
     # -- Kubernetes -----------------------------------------------------------------------------------------
+
+    @cached_property
+    def kubelet(self):
+        """What is known of the kubelets (KubeletFacts)."""
+        return KubeletFacts(self)
 
     @cached_property
     def kubernetes(self):

@@ -8,16 +8,18 @@ derives from the node identity, else by address, else by name (talos-api 6.6).
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 
 from ansible_collections.talosops.talos.plugins.module_utils.judge.addresses import normal
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import unknown
-from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import NO_QUORUM, NOT_BOOTSTRAPPED, unreachable
+from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import NO_QUORUM, NOSPACE, NOT_BOOTSTRAPPED, unreachable
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.machines import kubernetes_machine_id
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import Datum, parse_time
 
 # Facts that findings assert and explain each other by (causes.py).
 API_DOWN = 'kubernetes.api_down'
+CORRUPT = 'etcd.corrupt'
 
 SYSTEM = 'kube-system'
 COMPONENTS = ('kube-apiserver', 'kube-controller-manager', 'kube-scheduler')
@@ -57,6 +59,14 @@ def node_ready(node):
     """(status, since) of the Ready condition: 'True', 'False', 'Unknown' or None; an aware datetime or None."""
     found = condition(node, 'Ready')
     return found.get('status'), parse_time(found.get('lastTransitionTime'))
+
+
+_CNIS = re.compile(r'^(kube-flannel|cilium|calico-node|canal|kube-router|weave-net|antrea-agent|kube-ovn-cni|ovnkube-node)(?!-operator)(-|$)')
+
+
+def is_cni(pod):
+    """Whether a Pod, DaemonSet or container is the agent of a CNI, by its name."""
+    return bool(_CNIS.match(pod['name'])) and (pod.get('owner') or {}).get('kind') != 'ReplicaSet'
 
 
 class KubernetesFacts:
@@ -135,13 +145,20 @@ class KubernetesFacts:
 
     @cached_property
     def machines(self):
-        """Name of a Node: its machine; Nodes without a machine are missing."""
+        """Name of a Node: its machine; Nodes without a machine are missing.
+
+        Of two machines with one host name the one whose id or address the Node bears is meant.
+        """
         found = {}
         for machine in self.view.snapshot.machines:
             node = self.node_of(machine)
-            if node is not None and (node['name'] not in found or machine.answered):
-                found[node['name']] = machine
-        return found
+            if node is None:
+                continue
+            likeness = (node.get('machine_id') != kubernetes_machine_id(machine.key),
+                        not {normal(a) for a in (machine.address, *machine.addresses) if a} & node_addresses(node), not machine.answered)
+            if node['name'] not in found or likeness < found[node['name']][0]:
+                found[node['name']] = (likeness, machine)
+        return {name: machine for name, (_likeness, machine) in found.items()}
 
     def machine_of(self, node):
         """The machine of a Node, or None."""
@@ -150,6 +167,21 @@ class KubernetesFacts:
     def pods_on(self, name, namespace=SYSTEM):
         """The pods of a namespace on the Node of this name; empty where none were read."""
         return [pod for pod in self.pods or [] if pod['node'] == name and pod['namespace'] == namespace]
+
+    def cni_pods(self, name):
+        """The pods of a CNI's agent on the Node of this name, in any system namespace."""
+        return [pod for pod in self.pods or [] if pod['node'] == name and is_cni(pod)]
+
+    # -- frozen clusters ------------------------------------------------------------------------------------
+
+    @cached_property
+    def frozen(self):
+        """G0b: the facts for which etcd takes no writes, so that every status is as old as that; empty where it takes them."""
+        etcd = self.view.etcd
+        alarms = {alarm for _member, alarm in etcd.alarms or ()}
+        found = [fact for alarm, fact in (('NOSPACE', NOSPACE), ('CORRUPT', CORRUPT)) if alarm in alarms]
+        lost = etcd.statuses and not etcd.with_leader
+        return (*found, NO_QUORUM) if lost and not self.view.not_bootstrapped else tuple(found)
 
     # -- young clusters -------------------------------------------------------------------------------------
 
