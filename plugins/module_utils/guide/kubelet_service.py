@@ -15,6 +15,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_fa
 SECTION = 'kubelet.not_running'
 RESTARTS = 'kubelet_restarts'
 START_SECONDS = 'kubelet_start_seconds'
+UNHEALTHY_SECONDS = 'kubelet_unhealthy_seconds'
 _RESTART_AFTER = 15
 _EXITS_WINDOW = 900
 
@@ -58,11 +59,19 @@ def _settling(view, machine):
 
 
 def _started_just_now(view, machine):
-    """The present attempt to start is young. A service that failed, or was stopped, is not being started."""
-    if view.kubelet.state(machine) in ('Failed', 'Skipped') or view.kubelet.crashes(machine):
+    """The present attempt to start is young, or its health check has failed for a moment only.
+
+    A service that failed, or was stopped for good, is not being started.
+    """
+    facts = view.kubelet
+    if facts.state(machine) in ('Failed', 'Skipped') or facts.crashes(machine):
         return False
-    age = view.kubelet.seconds_since(view.kubelet.last_event(machine))
-    return age is not None and age < view.threshold(START_SECONDS)
+    begun = [event for event in facts.events(machine) if event.msg.startswith('Started task') or event.state == 'Starting']
+    age = facts.seconds_since(begun[-1] if begun else None)
+    if age is not None and age < view.threshold(START_SECONDS):
+        return True
+    age = facts.seconds_since(facts.last_event(machine))
+    return facts.state(machine) in ('Running', 'Stopping', 'Finished') and age is not None and age < view.threshold(UNHEALTHY_SECONDS)
 
 
 def _remedy(view, machine):
@@ -137,5 +146,6 @@ CHECKS = (
           reads=('MachineStatuses', 'NodeIPConfigs', 'Version', 'KubeletSpecs', 'KubeletStatuses', 'ImageList'), logs=('machined', 'controller-runtime'),
           cluster_reads=('version',), catalogue='KUB-1 KUB-2 KUB-3 EXT-VER', remedy='kubelet_restart', thresholds={
               RESTARTS: Threshold(3, 'count', 'exits of the kubelet within five minutes that make a crash loop'),
-              START_SECONDS: Threshold(120, 's', 'how long the kubelet may take to start')}),
+              START_SECONDS: Threshold(120, 's', 'how long the kubelet may take to start'),
+              UNHEALTHY_SECONDS: Threshold(30, 's', 'how long the health check of a kubelet that runs may fail')}),
 )

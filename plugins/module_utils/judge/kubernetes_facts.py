@@ -126,12 +126,12 @@ class KubernetesFacts:
 
     @cached_property
     def absent(self):
-        """G7: a cluster without Kubernetes: machines answer, and none of them has a kubelet; None when that was not seen."""
-        seen = [machine for machine in self.view.snapshot.answering() if machine.datum('ServiceList').ok]
-        if not seen:
-            return None
-        return not any(self.view.service(machine, 'kubelet') for machine in seen) and not any(machine.value('NodeIPConfigs') for machine in seen) \
-            and not self.nodes
+        """G7: a cluster without Kubernetes: no machine that answers has a kubelet, or is to have one; None when that was not seen."""
+        answering = self.view.snapshot.answering()
+        if any(self.view.service(machine, 'kubelet') or machine.value('NodeIPConfigs') for machine in answering) or self.nodes:
+            return False
+        seen = [machine for machine in answering if machine.datum('ServiceList').ok and machine.datum('NodeIPConfigs').ok]
+        return True if seen and len(seen) == len(answering) else None
 
     def node_of(self, machine):
         """The Node of a machine, or None."""
