@@ -205,7 +205,7 @@ def kubernetes_unsupported(view):
     if outcomes or judged:
         return outcomes or ok('cluster')
     if view.snapshot.answering():
-        return not_applicable('cluster', 'no machine has a kubelet')
+        return not_applicable('cluster', 'nothing of Kubernetes was seen to run')
     return unknown('cluster', 'whether Talos supports the Kubernetes that runs: no machine answered', explained_by=('not_judged',))
 
 
