@@ -15,14 +15,13 @@ from functools import cached_property
 from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import EtcdFacts
 from ansible_collections.talosops.talos.plugins.module_utils.judge.kubelet_facts import KubeletFacts
 from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import KubernetesFacts
-from ansible_collections.talosops.talos.plugins.module_utils.judge.signatures import Signatures
+from ansible_collections.talosops.talos.plugins.module_utils.judge.signatures import YOUNG_SECONDS, Signatures
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
 
 GATE_READS = ('Version', 'MachineTypes', 'MachineStatuses', 'ServiceList', 'Identities', 'Affiliates', 'Members', 'NodeIPConfigs',
               'NodeAddressFilters', 'Time', 'EtcdStatus')
 GATE_LOGS = ('machined',)
 
-YOUNG_SECONDS = 600
 CLOCKS_AGREE = timedelta(seconds=60)
 _IN_PROGRESS = ('installing', 'upgrading', 'rebooting', 'resetting', 'shutting down')
 

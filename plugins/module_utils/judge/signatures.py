@@ -34,6 +34,7 @@ ERRORS = 'gRPC error'
 STATUS = 'talosctl etcd status'
 
 RECENT_SECONDS = 300
+YOUNG_SECONDS = 600
 LOAD_COUNT = 10
 LOAD_COUNTS = {'etcd.slow_fsync': 3, 'etcd.request_timeout': 3}
 SHORTER = {'kubelet.lease_failed': 60}
@@ -168,21 +169,22 @@ class Signatures:
         return not self.recent(machine, *ids, since=since)
 
     def clock(self, machine):
-        """The machine's own "now": the newest stamp of its logs and of its time service.
+        """The machine's own "now": the newest stamp of its logs and of its time service, else the gather's.
 
-        Each of our calls writes into machined's log, so a machine whose machined log was read says what time it is. Where it was not,
-        the gather's time is taken if it is later.
+        Each of our calls writes into machined's log, so a machine whose logs were read says what time it is.
         """
         if machine is None:
             return self.view.now
         if machine.key not in self._clocks:
-            stamps = [stamp for log_id, datum in machine.logs.items() if datum.ok for stamp in [_newest(datum.value, self.view.now)] if stamp]
-            told = parse_time((machine.value('Time') or {}).get('localtime'))
-            stamps += [told] if told else []
-            if not stamps or not (machine.log('machined').ok or told):
-                stamps.append(self.view.now)
-            self._clocks[machine.key] = max(stamps)
+            stamps = [_newest(datum.value, self.view.now) for datum in machine.logs.values() if datum.ok and datum.value]
+            stamps.append(parse_time((machine.value('Time') or {}).get('localtime')))
+            self._clocks[machine.key] = max([stamp for stamp in stamps if stamp], default=self.view.now)
         return self._clocks[machine.key]
+
+    def young(self, machine):
+        """View.young by the machine's own clock; False where its boot was not seen, so that nothing falls silent for that."""
+        booted = self._booted(machine)
+        return booted is not None and (self.clock(machine) - booted).total_seconds() < YOUNG_SECONDS
 
     # -- one signature on one machine -----------------------------------------------------------------------
 
@@ -210,7 +212,7 @@ class Signatures:
         """Whether a line that is not history is more than what its phase explains."""
         if not signature.transient:
             return True
-        if age is None or age > SHORTER.get(signature.id, RECENT_SECONDS) or (machine is not None and self.view.young(machine)):
+        if age is None or age > SHORTER.get(signature.id, RECENT_SECONDS) or (machine is not None and self.young(machine)):
             return False
         return 'load' not in signature.transient or recent_count >= LOAD_COUNTS.get(signature.id, LOAD_COUNT)
 

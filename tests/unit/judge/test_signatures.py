@@ -5,7 +5,11 @@
 from __future__ import annotations
 
 import copy
+import functools
+import json
+import lzma
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -13,8 +17,8 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge import loglin
 from ansible_collections.talosops.talos.plugins.module_utils.judge.gates import View
 from ansible_collections.talosops.talos.plugins.module_utils.judge.sections import KEYS
 from ansible_collections.talosops.talos.plugins.module_utils.judge.signatures import CATALOGUE
-from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import Datum, format_time, parse_time
-from tests.recorded import snapshot
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import Datum, Machine, Snapshot, format_time, parse_time
+from tests.recorded import SETS, snapshot
 from tests.tools import make_signatures
 
 ENTRIES = make_signatures.load()
@@ -225,3 +229,55 @@ def test_a_name_that_is_no_signature_is_a_fault():
     view, machine = with_log('etcd')
     with pytest.raises(KeyError, match=r'no such signature: etcd\.nonsense'):
         view.signatures.on(machine, 'etcd.nonsense')
+
+
+# -- healthy clusters -----------------------------------------------------------------------------------------------
+
+# Logs of real machines that were fine: nine minutes after the bootstrap (healthy, baseline), and in the first minutes (fresh-cluster in container
+# mode, metal-up on a machine with a kernel log of its own). Per machine: when it booted, and its logs.
+HEALTHY_LOGS = Path(__file__).parent / 'data' / 'healthy-logs.json.xz'
+# What the present state takes back on them: the CNI had been installed a minute before.
+TAKEN_BACK = {'kubelet.cni_not_initialized'}
+
+
+@functools.cache
+def healthy_logs():
+    return json.loads(lzma.decompress(HEALTHY_LOGS.read_bytes()))
+
+
+def logs_view(told, hours=0):
+    """(view, machine) of logs alone; booted so many hours earlier than it was."""
+    booted = format_time(parse_time(told['booted']) - timedelta(hours=hours))
+    machine = Machine('m', name='m', type='controlplane', answered=True, logs={log: Datum('read', text) for log, text in told['logs'].items()},
+                      data={'MachineStatuses': Datum('read', [{'id': 'machine', 'created': booted, 'spec': {'stage': 'running'}}])})
+    view = View(Snapshot(taken_at='2026-11-22T12:00:00Z', machines=[machine]), settings.Settings())
+    view.snapshot.taken_at = format_time(view.signatures.clock(machine))
+    return View(view.snapshot, settings.Settings()), machine
+
+
+@pytest.mark.parametrize('name', healthy_logs())
+def test_no_line_of_a_healthy_machine_counts(name):
+    view, machine = logs_view(healthy_logs()[name])
+    assert {hit.id for hit in view.signatures.bad(machine)} <= TAKEN_BACK
+    assert [hit for hit in view.signatures.on(machine) if hit.age is None] == []
+
+
+@pytest.mark.parametrize('name', ['healthy/cp1', 'healthy/w1', 'baseline/cp1', 'baseline/cp2', 'baseline/cp3', 'baseline/w1'])
+def test_nor_does_it_where_the_boot_is_long_ago(name):
+    """Then age and number alone must do it."""
+    view, machine = logs_view(healthy_logs()[name], hours=48)
+    assert {hit.id for hit in view.signatures.bad(machine)} <= TAKEN_BACK
+
+
+def test_the_recorded_lines_are_seen_all_the_same():
+    """The silence is not that of a search that finds nothing."""
+    seen = {hit.id for told in healthy_logs().values() for view, machine in [logs_view(told)] for hit in view.signatures.on(machine)
+            if hit.signature.weight >= 2}
+    assert len(seen) >= 20 and {'etcd.slow_heartbeat', 'kubelet.crash_exit', 'kubelet.unauthorized', 'apid.waiting_certs', 'kubeprism.refused'} <= seen
+
+
+@pytest.mark.parametrize('name', [name for name in SETS if name.startswith('healthy')])
+def test_no_line_of_a_healthy_recording_counts(name):
+    view = view_of(name)
+    said = {hit.id for machine in view.snapshot.machines for hit in view.signatures.bad(machine)}
+    assert said == ({'api.rbac_not_authorized'} if name == 'healthy-reader' else set())
