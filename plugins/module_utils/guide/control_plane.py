@@ -4,4 +4,8 @@
 
 from __future__ import annotations
 
-CHECKS = ()
+from ansible_collections.talosops.talos.plugins.module_utils.guide import control_plane_pods
+
+CHECKS = (
+    *control_plane_pods.CHECKS,
+)

@@ -12,6 +12,7 @@ import ipaddress
 from datetime import timedelta
 from functools import cached_property
 
+from ansible_collections.talosops.talos.plugins.module_utils.judge.component_facts import ComponentFacts
 from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import EtcdFacts
 from ansible_collections.talosops.talos.plugins.module_utils.judge.kubelet_facts import KubeletFacts
 from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import KubernetesFacts
@@ -32,10 +33,6 @@ class View:
     def __init__(self, snapshot, settings):
         self.snapshot = snapshot
         self.settings = settings
-
-    def judged(self, _section):
-        """The outcomes of another section for this view; none where nobody judges more than one check (judge.Judged)."""
-        return []
 
     # -- time -----------------------------------------------------------------------------------------------
 
@@ -166,6 +163,11 @@ class View:
     def kubernetes(self):
         """What is known of Kubernetes (KubernetesFacts)."""
         return KubernetesFacts(self)
+
+    @cached_property
+    def components(self):
+        """What is known of kube-apiserver, kube-controller-manager and kube-scheduler on each control plane node (ComponentFacts)."""
+        return ComponentFacts(self)
 
     # -- logs -----------------------------------------------------------------------------------------------
 
