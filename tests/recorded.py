@@ -134,6 +134,7 @@ def snapshot(set_name):
             machine.data['apiserver_certificate'] = (
                 model.Datum(errors.READ, certificates[address, 6443], at) if (address, 6443) in certificates
                 else model.Datum(errors.UNREACHABLE, reason=f'connecting to {address}:6443 was refused', code='refused', at=at))
+            machine.data['apiserver_probe'] = model.Datum(errors.READ, _probe(certificates.get((address, 6443)), address, 401), at)
         machine.data['certificate'] = model.Datum(errors.READ, certificate, at) if certificate else model.Datum(errors.UNREACHABLE, reason=error['text'], at=at)
         machine.data['reach'] = model.Datum(errors.READ, {'10.5.0.2': 'ok' if datum.ok else datum.reason}, at)
         if not datum.ok:
@@ -164,17 +165,34 @@ def snapshot(set_name):
                 'ca': {'subject': 'O=talos', 'sha256': '0' * 64, 'not_after': '2036-11-22T10:12:00Z', 'key_type': 'Ed25519', 'signed_client': True},
                 'problems': [], 'local_file': None},
         control_node={'clock_offset_ms': None, 'ran_on': 'localhost', 'waves': 2, 'handshakes': 3, 'calls': 0, 'seconds': 0.1},
-        endpoints=endpoints, machines=machines, kubernetes=_kubernetes(set_name, machines, at))
+        endpoints=endpoints, machines=machines, kubernetes=_kubernetes(set_name, machines, certificates, at))
 
 
-def _kubernetes(set_name, machines, at):
+def _probe(certificate, address, status):
+    """A probe (kube/probe.py) of an API server: it served a certificate when it was recorded, or refused."""
+    if certificate is None:
+        return {'ok': False, 'status': None, 'kind': 'refused', 'text': f'{address}:6443 refuses connections on port 6443.', 'address': address,
+                'certificate': None, 'seconds': 0.0}
+    return {'ok': True, 'status': status, 'kind': None, 'text': None, 'address': address, 'certificate': certificate['sha256'], 'seconds': 0.01}
+
+
+def _endpoint(certificates, source, at):
+    """The cluster endpoint 10.5.0.100, the VIP; who has no kubeconfig is answered 401."""
+    vip = certificates['10.5.0.100', 6443]
+    return model.Datum(errors.READ, {
+        'source': source, 'url': 'https://10.5.0.100:6443', 'host': '10.5.0.100', 'port': 6443, 'addresses': ['10.5.0.100'], 'error': None,
+        'verified': source == 'talos', 'certificates': [vip], 'probes': [_probe(vip, '10.5.0.100', 200 if source == 'talos' else 401)] * 10}, at)
+
+
+def _kubernetes(set_name, machines, certificates, at):
     answers = {answer['case']: answer for answer in load(set_name).kubernetes}
     for machine in machines:
         if machine.is_control_plane:
             machine.known_from.append('etcd')
     if not answers:
         return {'source': None, 'server': None, 'error': None, 'servers': {}, 'read_from': None,
-                'data': {kind: model.Datum(errors.REFUSED, reason='needs os:admin or a kubeconfig', at=at) for kind in KUBERNETES_KINDS}}
+                'data': {**{kind: model.Datum(errors.REFUSED, reason='needs os:admin or a kubeconfig', at=at) for kind in KUBERNETES_KINDS},
+                         'endpoint': _endpoint(certificates, 'kubeprism', at)}}
 
     def answer(name):
         return answers[name], answers[name].get('error')
@@ -197,5 +215,6 @@ def _kubernetes(set_name, machines, at):
         if any(node['name'] == machine.name for node in nodes):
             machine.known_from.append('kubernetes')
     return {'source': 'talos', 'server': 'https://10.5.0.100:6443', 'read_from': 'https://10.5.0.100:6443', 'error': None,
-            'data': {'version': model.Datum(errors.READ, answer('version')[0]['body'], at), 'readyz': readyz('readyz'), **lists},
+            'data': {'version': model.Datum(errors.READ, answer('version')[0]['body'], at), 'readyz': readyz('readyz'),
+                     'endpoint': _endpoint(certificates, 'talos', at), **lists},
             'servers': {machine.key: readyz(f'readyz-{machine.name}') for machine in machines if machine.is_control_plane}}

@@ -67,12 +67,13 @@ def without(chosen, state):
             mapping[key] = datum
 
 
-def outcomes(snapshot, settings, checks):
-    """{check id: {subject: worst verdict}}."""
+def outcomes(snapshot, settings, checks, everything=None):
+    """{check id: {subject: worst verdict}} of these checks; C(everything): all, where they ask for those of other sections."""
     view, found = View(snapshot, settings), {}
+    outcomes_of = judge.Judged(everything or checks, view)
     for check in checks:
         subjects = found.setdefault(check.id, {})
-        for outcome in judge._run(check, view):
+        for outcome in outcomes_of(check):
             assert 'the check itself failed' not in outcome.title, (check.id, outcome.title)
             subjects[outcome.subject] = max(subjects.get(outcome.subject, v.NOT_APPLICABLE), outcome.verdict, key=v.rank)
     return found
@@ -104,7 +105,7 @@ def violations(snapshot, settings, checks, removals):
     found = []
     for name, chosen, state in removals if concerned else ():
         with without(chosen, state):
-            after = outcomes(snapshot, settings, concerned)
+            after = outcomes(snapshot, settings, concerned, checks)
         found += [f'without {name} ({state}): {check} says {now} of {subject}' for check, subject, now in hidden(before, after)]
     return found
 

@@ -45,7 +45,8 @@ def _gathered(set_name):
             told.update(sent_at=told['localtime'], received_at=told['localtime'])
     taken.control_node['clock_offset_ms'] = clock_offset_ms(taken.machines)
     certificates = [taken.client['certificate'], *(endpoint.certificate for endpoint in taken.endpoints),
-                    *(machine.value(kind) for machine in taken.machines for kind in ('certificate', 'apiserver_certificate'))]
+                    *(machine.value(kind) for machine in taken.machines for kind in ('certificate', 'apiserver_certificate')),
+                    *(taken.kubernetes['data']['endpoint'].value or {}).get('certificates', ())]
     for certificate in {id(found): found for found in certificates if found}.values():
         for name in ('not_before', 'not_after'):
             certificate[name] = _earlier(certificate[name], late)

@@ -53,9 +53,9 @@ class Balancer:
     async def _far_end(self):
         """A connection to the next target, None when there is none."""
         targets = self.targets()
-        for _attempt in targets if self.checked else targets[:1]:
-            target = targets[self._next % len(targets)]
-            self._next += 1
+        first, self._next = self._next, self._next + 1
+        for offset in range(len(targets) if self.checked else min(1, len(targets))):
+            target = targets[(first + offset) % len(targets)]
             with contextlib.suppress(OSError):
                 return await asyncio.open_connection(*target)
         return None

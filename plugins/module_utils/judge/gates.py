@@ -34,6 +34,10 @@ class View:
         self.snapshot = snapshot
         self.settings = settings
 
+    def judged(self, _section):
+        """The outcomes of another section for this view; none where nobody judges more than one check (judge.Judged)."""
+        return []
+
     # -- time -----------------------------------------------------------------------------------------------
 
     @property

@@ -30,7 +30,8 @@ def judge(snapshot, settings, checks):
     C(settings) is a Settings (settings.build), C(checks) an iterable of Check.
     """
     view = View(snapshot, settings)
-    judged = [(check, _run(check, view)) for check in checks]
+    outcomes_of = Judged(checks, view)
+    judged = [(check, outcomes_of(check)) for check in checks]
     findings = _unique(_finding(check, outcome, view) for check, outcomes in judged for outcome in outcomes
                        if v.rank(outcome.verdict) > v.rank(v.OK))
     causes.link(findings)
@@ -84,6 +85,26 @@ def part(report, sections):
 def complete(sections):
     """Whether everything that these sections look at could be seen."""
     return not any(s['verdict'] == v.UNKNOWN or s['nodes_missing'] or s['unseen'] for s in sections.values())
+
+
+class Judged:
+    """Each check once for a view; a check may ask what another section says of the same view (View.judged)."""
+
+    def __init__(self, checks, view):
+        self._checks = checks
+        self._view = view
+        self._found = {}
+        view.judged = self.of_section
+
+    def __call__(self, check):
+        if check.id not in self._found:
+            self._found[check.id] = []  # whoever asks for it meanwhile is asked for by it
+            self._found[check.id] = _run(check, self._view)
+        return self._found[check.id]
+
+    def of_section(self, key):
+        """The outcomes of all checks of a section."""
+        return [outcome for check in self._checks if check.section == key for outcome in self(check)]
 
 
 def _run(check, view):

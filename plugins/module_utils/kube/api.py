@@ -19,6 +19,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.api import tls
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import (
     ConfigError, DeadlineExceeded, InputError, NotFound, RoleRefused, TalosError, TransportError,
 )
+from ansible_collections.talosops.talos.plugins.module_utils.kube import probe
 
 try:
     import urllib3
@@ -50,7 +51,9 @@ class KubernetesApi:
             raise InputError('The Python package urllib3 is missing on this host.', 'Install it: pip install urllib3')
         self.source = source
         token, cert, key = _credentials(source)
-        self._pool = _pool(source, _ssl_context(source, cert, key, tmp_dir), proxy)
+        self._context = lambda: _ssl_context(source, cert, key, tmp_dir)
+        self._proxy = proxy
+        self._pool = _pool(source, self._context(), proxy)
         self._headers = {}
         if token:
             self._headers['Authorization'] = f'Bearer {token}'
@@ -76,6 +79,15 @@ class KubernetesApi:
         """C({status, body}) of /readyz?verbose, whatever the status."""
         status, body = self._get(server or self.source.server, '/readyz?verbose', seconds)
         return {'status': status, 'body': body.decode('utf-8', 'replace')}
+
+    def manner(self):
+        """How to make a connection of its own to a server (kube/probe.py): without credentials where the kubeconfig verifies none."""
+        if not self.source.verify:
+            return probe.Manner(proxy=self._proxy, proxy_url=self.source.proxy_url)
+        context = self._context()
+        context.check_hostname = True
+        context.hostname_checks_common_name = False
+        return probe.Manner(context, self.source.tls_server_name, self._headers, self._proxy, self.source.proxy_url)
 
     def close(self):
         self._pool.clear()

@@ -19,11 +19,10 @@ from ansible_collections.talosops.talos.plugins.module_utils.api import endpoint
 from ansible_collections.talosops.talos.plugins.module_utils.api import talosconfig
 from ansible_collections.talosops.talos.plugins.module_utils.api.client import Client
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import READ, REFUSED, UNREACHABLE, TalosError, TransportError
-from ansible_collections.talosops.talos.plugins.module_utils.kube.api import PORT as API_SERVER_PORT
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot import machines as union
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.ask import Asker, Budget, now
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.kubernetes import KINDS as KUBERNETES_KINDS
-from ansible_collections.talosops.talos.plugins.module_utils.snapshot.kubernetes import Kubernetes
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.kubernetes import KNOCKED, Kubernetes
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import CONTROL_PLANE, WORKER, Datum, Endpoint, Snapshot, parse_time
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.progress import Progress
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.reader import MachineReader
@@ -70,10 +69,11 @@ class Gather:
         self._nodes = nodes
         self._endpoint_source = union.OPTIONS if own_endpoints else union.TALOSCONFIG
         self._reads = [read for read in READS if _wanted(read, kinds, logs)]
-        wanted = kinds is None or bool(KUBERNETES_KINDS & set(kinds))
+        wanted = kinds is None or bool((KUBERNETES_KINDS | set(KNOCKED)) & set(kinds))
         self._facts = talosconfig.facts(context, datetime.now(timezone.utc))
         roles = (self._facts['certificate'] or {}).get('roles') or []
-        self._kubernetes = Kubernetes(client, roles, kube, proxy, budget, self.asker.redactor, tmp_dir, kinds) if wanted else None
+        self._kubernetes = Kubernetes(client, roles, kube, proxy, budget, self.asker.redactor, tmp_dir, kinds,
+                                       context.proxy_url) if wanted else None
         self._late = []
         self._waves = 0
         self._retries = 0
@@ -88,7 +88,7 @@ class Gather:
             good = self._good(endpoints)
             reader = MachineReader(self.client, self.asker, self._reads, good, self._behind(endpoints, placed))
             if self._kubernetes:
-                self._kubernetes.start(machines, [(placed[e.text].address, e) for e in good if e.text in placed][:2])
+                self._kubernetes.start(machines, [(placed[e.text].address, e) for e in good if e.text in placed][:2], _api_server_ports(endpoints))
             self._second_wave(pool, reader, machines, endpoints, placed)
             kubernetes = self._kubernetes.result(machines) if self._kubernetes else {'source': None, 'server': None, 'error': None, 'data': {}, 'servers': {}}
             placed = self._settle(pool, reader, machines, placed, kubernetes)
@@ -188,23 +188,21 @@ class Gather:
         looks = ThreadPoolExecutor(MACHINES_AT_ONCE, 'talos-look')
         try:
             planes = [machine for machine in machines if machine.type == CONTROL_PLANE and machine.address]
-            looked = [looks.submit(self._look, machine, 'certificate', endpoints_of.PORT) for machine in planes if 'certificate' not in machine.data]
-            if self._kubernetes:
-                looked += [looks.submit(self._look, machine, 'apiserver_certificate', API_SERVER_PORT) for machine in planes]
+            looked = [looks.submit(self._look, machine) for machine in planes if 'certificate' not in machine.data]
             self.progress.watch({future: machine.label for future, machine in zip(futures, machines)}, 'machines')
             for future in [*futures, *looked]:
                 future.result()
         finally:
             looks.shutdown(wait=False, cancel_futures=True)
 
-    def _look(self, machine, kind, port):
-        """The certificate that a control plane node serves on a port, as the datum C(kind); nothing is sent on that connection."""
+    def _look(self, machine):
+        """The certificate that a control plane node serves; nothing is sent on that connection."""
         try:
             self.budget.seconds()
-            facts = self.client.look(endpoints_of.parse(endpoints_of.join(machine.address, port)), LOOK_SECONDS)
-            machine.data[kind] = Datum(READ, facts, now())
+            facts = self.client.look(endpoints_of.parse(endpoints_of.join(machine.address, endpoints_of.PORT)), LOOK_SECONDS)
+            machine.data['certificate'] = Datum(READ, facts, now())
         except TalosError as error:
-            machine.data[kind] = Datum(error.state, at=now(), reason=error.message, code=getattr(error, 'kind', None))
+            machine.data['certificate'] = Datum(error.state, at=now(), reason=error.message, code=getattr(error, 'kind', None))
 
     def _settle(self, pool, reader, machines, placed, kubernetes):
         """Who the machines turned out to be, and a round for those that nothing named before."""
@@ -257,6 +255,12 @@ def _drop(gone, machines, placed):
 
 def _with_keys(kubernetes):
     return {**kubernetes, 'servers': {machine.key: datum for machine, datum in kubernetes.get('servers') or ()}}
+
+
+def _api_server_ports(endpoints):
+    """C({key of a machine: port of its API server}) as Members tell it."""
+    specs = [item.get('spec') or {} for endpoint in endpoints for item in endpoint.datum('Members').value or []]
+    return {spec.get('nodeId'): spec['controlPlane'].get('port') for spec in specs if spec.get('controlPlane')}
 
 
 def _spec(datum):

@@ -172,8 +172,19 @@ class Snapshot:
     """Everything that was learnt in one gather.
 
     C(cluster): {name, id, context}. C(client): facts of the talosconfig in use (api/talosconfig.py: facts()).
-    C(kubernetes): {source, server, error, data: {kind: Datum}, servers: {machine key: Datum of /readyz}}.
-    C(control_node): {clock_offset_ms, ran_on, waves, handshakes, calls}.
+    C(kubernetes): {source, server, read_from, error, data: {kind: Datum}, servers: {machine key: Datum of /readyz}}. C(source) is
+    talos for the kubeconfig that Talos issued, kubeconfig for one that was given, None without one; C(read_from) the URL of
+    the server that the lists came from. C(data) has the kinds of snapshot/objects.py, and
+    version: what /version says; readyz: {status, body} of /readyz through C(server);
+    endpoint: the cluster endpoint, by ten new connections (kube/probe.py: ask), with or without credentials:
+    {source, url, host, port, addresses, error, verified, certificates, probes}. C(source) is as above, or kubeprism where
+    only KubePrismEndpoints (or the configuration) named it; C(addresses) is what the host resolves to on this control node;
+    C(error) is None or {kind, text} where there was nothing to connect to: url, resolve, timeout, proxy; C(verified) says
+    whether the certificate was held against the kubeconfig's CA; C(certificates) are the facts of those that were served.
+    Each of C(probes) is {ok, status, kind, text, address, certificate, seconds} (kube/probe.py: _one).
+    The data of a control plane node have apiserver_certificate, the facts of what its own port 6443 serves (the Datum's
+    C(code) is the kind of the failure), and apiserver_probe, one such probe without any credentials: 401 is C(ok).
+    C(control_node): {clock_offset_ms, ran_on, waves, retries, handshakes, calls, seconds}.
     """
 
     taken_at: str

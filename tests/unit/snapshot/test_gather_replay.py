@@ -44,7 +44,7 @@ def test_every_datum_is_what_the_machine_said(name):
         assert machine.answered == expected[label].answered
         for kind, datum in {**machine.data, **machine.logs}.items():
             theirs = {**expected[label].data, **expected[label].logs}.get(kind)
-            if kind not in ('certificate', 'apiserver_certificate', 'reach'):
+            if kind not in ('certificate', 'apiserver_certificate', 'apiserver_probe', 'reach'):
                 assert datum.state == theirs.state, kind
                 assert unmarked(datum.value) == unmarked(Redactor().value(theirs.value)), kind
 
@@ -54,8 +54,7 @@ def test_counts(name):
     snapshot = recorded(name)
     control_node = snapshot.control_node
     connected = sum(endpoint.connected for endpoint in snapshot.endpoints)
-    # One to each endpoint, and a look at each API server for its certificate.
-    assert (control_node['waves'], control_node['retries'], control_node['handshakes']) == (2, 0, 2 * connected)
+    assert (control_node['waves'], control_node['retries'], control_node['handshakes']) == (2, 0, connected)
     assert connected == (2 if name == 'one-cp-down' else 3)
 
 
@@ -82,8 +81,23 @@ def test_one_api_server_down_is_told_from_the_api_down():
 
 def test_a_reader_without_a_kubeconfig_learns_nothing_of_kubernetes():
     kubernetes = recorded('healthy-reader').kubernetes
-    assert {(datum.state, datum.reason) for datum in kubernetes['data'].values()} == {('refused', 'needs os:admin or a kubeconfig')}
+    assert {(datum.state, datum.reason) for kind, datum in kubernetes['data'].items() if kind != 'endpoint'} == {
+        ('refused', 'needs os:admin or a kubeconfig')}
     assert kubernetes['source'] is None
+
+
+@pytest.mark.parametrize('name', ['healthy', 'healthy-reader', 'one-cp-down'])
+def test_who_knocks_learns_that_the_endpoint_serves(name):
+    endpoint = recorded(name).kubernetes['data']['endpoint'].value
+    role = {'healthy-reader': ('kubeprism', False, 401)}.get(name, ('talos', True, 200))
+    assert (endpoint['url'], endpoint['error'], len(endpoint['probes'])) == ('https://10.5.0.100:6443', None, 10)
+    assert {(endpoint['source'], endpoint['verified'], probe['status']) for probe in endpoint['probes']} == {role}
+    assert all(probe['ok'] for probe in endpoint['probes'])
+    assert [certificate['ips'] for certificate in endpoint['certificates']] == [['10.5.0.2', '10.5.0.100', '10.96.0.1', '127.0.0.1']]
+    planes = {machine.name: machine.value('apiserver_probe') for machine in recorded(name).machines if machine.is_control_plane}
+    assert {label: (probe['ok'], probe['status']) for label, probe in planes.items()} == {
+        'cp1': (True, 401), 'cp2': (True, 401), 'cp3': (False, None) if name == 'one-cp-down' else (True, 401)}
+    assert all('apiserver_probe' not in machine.data for machine in recorded(name).machines if not machine.is_control_plane)
 
 
 def test_the_client_is_described_without_its_secrets():
@@ -133,7 +147,7 @@ def test_a_kubernetes_api_that_is_down_hurts_nothing_else(replay):
     source = kube_config.load(content=given({
         'clusters': [{'name': 'x', 'cluster': {'server': 'https://10.5.0.77:6443'}}], 'users': [{'name': 'x', 'user': {'token': 'abcdefgh12345678'}}]}))
     snapshot = gather(talosconfig.load(content=replay.talosconfig), proxy=replay.proxy, kube=source, kinds=('nodes', 'TimeStatuses'), logs=())
-    assert {datum.state for datum in snapshot.kubernetes['data'].values()} == {'unreachable'}
+    assert {datum.state for kind, datum in snapshot.kubernetes['data'].items() if kind != 'endpoint'} == {'unreachable'}
     assert [machine.answered for machine in snapshot.machines] == [True] * 4
     assert all(machine.datum('TimeStatuses').ok for machine in snapshot.machines)
 
