@@ -31,7 +31,8 @@ from __future__ import annotations
 
 SIGNATURES = (
 '''
-FIELDS = ('id', 'section', 'sources', 'pattern', 'needles', 'wins_over', 'severity', 'transient', 'meaning', 'remedy', 'not_when', 'reference')
+FIELDS = ('id', 'section', 'sources', 'pattern', 'needles', 'wins_over', 'severity', 'transient', 'title', 'meaning', 'remedy', 'not_when', 'judged_by',
+          'reference')
 SHORTEST = 4
 ESCAPED = '"\\'  # logs write these with a backslash or without one: no needle holds them
 
@@ -51,7 +52,7 @@ def shipped(entry):
         'needles': needles(entry['pattern']),
         'wins_over': tuple(entry.get('wins_over', [])),
         'transient': () if entry['transient'] == 'no' else tuple(part.strip() for part in entry['transient'].split(',')),
-        'not_when': str(entry.get('not_when', '')),
+        **{field: str(entry.get(field, '')) for field in ('not_when', 'title', 'judged_by')},
     }
 
 

@@ -28,6 +28,7 @@ SIGNATURES = (
             'ery control plane node (no reboot). If no IP is among the SANs, look for a subnet conflict first.'
         ),
         'not_when': 'the dialled name is a worker or the VIP: then the endpoint is what is wrong, not the SAN',
+        'judged_by': 'talos_api.balancer_name_missing',
         'reference': 'https://github.com/siderolabs/talos/issues/11099',
     },
     {
@@ -47,6 +48,7 @@ SIGNATURES = (
             '`want` is itself a private address (1.13 certificates always end in 127.0.0.1): then api.cert_san_mi'
             'smatch'
         ),
+        'judged_by': 'talos_api.balancer_name_missing',
         'reference': 'https://github.com/siderolabs/talos/issues/8555',
     },
     {
@@ -70,6 +72,7 @@ SIGNATURES = (
             't no address either.'
         ),
         'not_when': "the URL's port is 10250 (kubelet self-signed certificate, see kubelet.serving_cert_no_ip)",
+        'judged_by': 'talos_api.certificate_without_address',
         'reference': 'https://github.com/golang/go/blob/go1.26.8/src/crypto/x509/verify.go#L121',
     },
     {
@@ -89,6 +92,7 @@ SIGNATURES = (
             'for reading its stage.'
         ),
         'not_when': 'the same text inside kube-apiserver/kubelet logs (another CA)',
+        'judged_by': 'talos_api.unknown_authority',
         'reference': 'https://github.com/onedr0p/cluster-template/issues/1398',
     },
     {
@@ -107,6 +111,7 @@ SIGNATURES = (
             '`talosctl config info` shows the expiry; issue a new talosconfig with `talosctl config new` or from '
             'secrets.yaml; check the node clock first.'
         ),
+        'judged_by': 'talos_api.client_certificate_dates',
         'reference': 'https://github.com/golang/go/blob/go1.26.8/src/crypto/tls/alert.go#L75',
     },
     {
@@ -122,6 +127,7 @@ SIGNATURES = (
             'pi.client_ca_unknown, no certificate api.client_cert_missing, expiry api.client_cert_expired.'
         ),
         'remedy': 'Check node time (console), then reissue talosconfig.',
+        'judged_by': 'talos_api.client_refused',
         'reference': 'https://github.com/siderolabs/talos/issues/6818',
     },
     {
@@ -140,6 +146,7 @@ SIGNATURES = (
             ' certificate without waiting for time sync).'
         ),
         'remedy': 'Compare `talosctl time` of all nodes and of the client before touching any certificate.',
+        'judged_by': 'time.certificate_shows_clock',
         'reference': 'https://github.com/golang/go/blob/go1.26.8/src/crypto/x509/verify.go#L77',
     },
     {
@@ -155,6 +162,7 @@ SIGNATURES = (
         ),
         'remedy': 'Remove workers from `endpoints`; keep control plane addresses only.',
         'not_when': 'read in a log of a node (apid, machined log every refused call of any client)',
+        'judged_by': 'talos_api.endpoint_is_worker',
         'reference': 'https://github.com/siderolabs/talos/issues/9485',
     },
     {
@@ -167,6 +175,7 @@ SIGNATURES = (
         'meaning': 'talosconfig role (os:reader, os:operator, os:etcd:backup) lacks the right for this call.',
         'remedy': "Report the check as 'not evaluated (role)', do not report the cluster as faulty.",
         'not_when': "read in a log of a node (166 lines in a healthy apid log: other clients' calls)",
+        'judged_by': 'talos_api.role_insufficient',
         'reference': 'https://github.com/siderolabs/talos/blob/ad8823176/internal/integration/cli/config.go#L203',
     },
     {
@@ -181,6 +190,7 @@ SIGNATURES = (
         ),
         'remedy': 'Limit etcd calls to control plane nodes.',
         'not_when': 'read in a log of a node',
+        'judged_by': 'client',
         'reference': (
             'https://github.com/siderolabs/talos/blob/ad8823176/internal/app/internal/machinehelper/machinehelper'
             '.go#L34'
@@ -204,6 +214,7 @@ SIGNATURES = (
             'endpoint repeats its last dial error for up to 15 s, even when the target meanwhile answers or drops'
             ' packets'
         ),
+        'judged_by': 'talos_api.machine_unreachable',
         'reference': 'https://github.com/siderolabs/talos/issues/6818',
     },
     {
@@ -222,6 +233,7 @@ SIGNATURES = (
         ),
         'remedy': 'Probe TCP 50000 from the control host and from another node; differentiate one node / all nodes.',
         'not_when': 'the line is an apid health check (dial tcp 127.0.0.1:50000)',
+        'judged_by': 'talos_api.machine_unreachable',
         'reference': 'https://github.com/siderolabs/talos/issues/10763',
     },
     {
@@ -236,6 +248,7 @@ SIGNATURES = (
             'ng a big response.'
         ),
         'remedy': "Look for 'apid invoked oom-killer' in dmesg; ask for smaller responses; upgrade.",
+        'judged_by': 'evidence',
         'reference': 'https://github.com/siderolabs/talos/issues/11046',
     },
     {
@@ -247,6 +260,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': 'talosconfig has no nodes and none were given.',
         'remedy': 'Pass nodes explicitly (the collection must always do so).',
+        'judged_by': 'client',
         'reference': 'https://github.com/siderolabs/talos/blob/ad8823176/cmd/talosctl/pkg/talos/global/factory.go#L66',
     },
     {
@@ -258,6 +272,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': 'Default ~/.talos/config is in use (or empty context) instead of the generated talosconfig.',
         'remedy': 'Set TALOSCONFIG/--talosconfig; merge the context.',
+        'judged_by': 'talos_api.talosconfig_problem',
         'reference': 'https://github.com/siderolabs/talos/blob/ad8823176/internal/integration/cli/reboot.go#L273',
     },
     {
@@ -274,6 +289,7 @@ SIGNATURES = (
             'tes left for > 1 min is a fault.'
         ),
         'remedy': 'On workers check TCP 50001 to every control plane node and time; on control planes check addresses.',
+        'judged_by': 'talos_api.apid_not_healthy',
         'reference': 'https://github.com/siderolabs/talos/issues/6876',
     },
     {
@@ -291,6 +307,7 @@ SIGNATURES = (
             'Open 50001 to control plane nodes; trustd certificates carry node names/IPs only, so dial nodes, not'
             ' the LB; compare machine tokens.'
         ),
+        'judged_by': 'talos_api.certificate_request_refused',
         'reference': 'https://github.com/siderolabs/talos/issues/11440',
     },
     {
@@ -312,6 +329,7 @@ SIGNATURES = (
             ' is net.address_lost; or a later "diagnostic resolved" with the same id; or the Diagnostics resource'
             ' is absent now'
         ),
+        'judged_by': 'talos_api.subnet_conflict',
         'reference': (
             'https://github.com/siderolabs/talos/blob/ad8823176/internal/app/machined/pkg/controllers/runtime/int'
             'ernal/diagnostics/address_overlap.go'
@@ -329,6 +347,7 @@ SIGNATURES = (
             'reaches to 10.111.255.255).'
         ),
         'remedy': 'As api.cert_no_ip_sans.',
+        'judged_by': 'talos_api.member_without_address',
         'reference': 'https://github.com/siderolabs/talos/issues/8099',
     },
     {
@@ -356,6 +375,7 @@ SIGNATURES = (
             'e addresses appear (kubelet restarts).'
         ),
         'remedy': 'Set .machine.kubelet.nodeIP.validSubnets (may use !negation).',
+        'judged_by': 'evidence',
         'reference': 'https://github.com/siderolabs/talos/issues/7586',
     },
     {
@@ -390,6 +410,7 @@ SIGNATURES = (
         'transient': ('boot',),
         'meaning': 'No DHCP lease.',
         'remedy': 'Check DHCP server / VLAN; use static config on metal.',
+        'judged_by': 'network_configuration.dhcp_failing',
         'reference': (
             'https://github.com/siderolabs/talos/blob/ad8823176/internal/app/machined/pkg/controllers/network/ope'
             'rator/dhcp4.go#L166'
@@ -402,11 +423,13 @@ SIGNATURES = (
         'pattern': '"cni0" already has an IP address different from (?P<want>\\S+)',
         'needles': (' already has an IP address different from ',),
         'severity': 'error',
+        'title': 'the bridge of the pods has another address than its Node',
         'meaning': (
             'Pod CIDR of the node changed (node object deleted and re-created, or nodeIP change) while the old br'
             'idge exists.'
         ),
         'remedy': 'Drain and reboot the node. A side effect to expect after deleting a live Node object.',
+        'judged_by': 'kubelet.node_not_ready.log_sign',
         'reference': 'https://github.com/siderolabs/talos/issues/10870',
     },
     {
@@ -418,6 +441,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': 'Bootstrap refused until NTP sync.',
         'remedy': 'Fix NTP (UDP 123 or NTS 4460), or .machine.time.servers.',
+        'judged_by': 'client',
         'reference': 'https://github.com/siderolabs/talos/issues/6493',
     },
     {
@@ -433,6 +457,7 @@ SIGNATURES = (
             'n.'
         ),
         'remedy': 'See time.query_error.',
+        'judged_by': 'time.not_synced',
         'reference': 'https://github.com/siderolabs/talos/issues/5350',
     },
     {
@@ -449,6 +474,7 @@ SIGNATURES = (
             'fter boot (network is unreachable) is normal.'
         ),
         'remedy': 'Open the port or set a TimeSyncConfig with reachable servers / useNTS: false.',
+        'judged_by': 'time.server_not_answering',
         'reference': 'https://github.com/siderolabs/talos/pull/13505',
     },
     {
@@ -464,6 +490,7 @@ SIGNATURES = (
         'transient': ('boot',),
         'meaning': 'DNS does not resolve the time server.',
         'remedy': 'Fix nameservers.',
+        'judged_by': 'time.server_not_answering',
         'reference': 'https://github.com/siderolabs/talos/blob/ad8823176/internal/pkg/ntp/ntp.go#L463',
     },
     {
@@ -476,6 +503,7 @@ SIGNATURES = (
         'transient': ('boot',),
         'meaning': 'Bad RTC at boot; Talos falls back by itself.',
         'remedy': 'None if it syncs afterwards.',
+        'judged_by': 'evidence',
         'reference': 'https://github.com/siderolabs/talos/pull/13505',
     },
     {
@@ -498,6 +526,7 @@ SIGNATURES = (
         'severity': 'info',
         'meaning': 'Between minimum and recommended.',
         'remedy': 'Consider more RAM.',
+        'judged_by': 'evidence',
         'reference': 'https://github.com/siderolabs/talos/issues/12528',
     },
     {
@@ -563,11 +592,13 @@ SIGNATURES = (
         'needles': ('no space left on device',),
         'wins_over': ('image.retrying_pull', 'service.pre_failed'),
         'severity': 'critical',
+        'title': 'a write failed for lack of space',
         'meaning': 'EPHEMERAL full (images, logs, emptyDir) or, in maintenance/upgrade on small RAM, the tmpfs is full.',
         'remedy': (
             'Find the user of space (`talosctl usage /var`), prune images/pods; for 1 GiB machines more RAM. Neve'
             'r delete /var/lib/etcd.'
         ),
+        'judged_by': 'system_requirements.log_sign',
         'reference': 'https://github.com/siderolabs/talos/issues/10073',
     },
     {
@@ -591,8 +622,10 @@ SIGNATURES = (
         'pattern': '(?:Buffer I/O error|blk_update_request: I/O error|XFS .* Shutting down filesystem|EXT4-fs error)',
         'needles': (' Shutting down filesystem', 'Buffer I/O error', 'EXT4-fs error', 'blk_update_request: I/O error'),
         'severity': 'critical',
+        'title': 'the kernel reports errors of a disk',
         'meaning': 'Failing disk; etcd corruption risk.',
         'remedy': 'Replace disk: leave etcd, drain, reset, rejoin. Take an etcd snapshot now.',
+        'judged_by': 'system_requirements.log_sign',
         'reference': 'https://github.com/kubernetes/node-problem-detector/blob/6632ca67/config/kernel-monitor.json',
     },
     {
@@ -602,8 +635,10 @@ SIGNATURES = (
         'pattern': 'task (?P<task>\\S+):\\w+ blocked for more than \\d+ seconds',
         'needles': (' blocked for more than ',),
         'severity': 'error',
+        'title': 'a program waits for a disk for minutes',
         'meaning': 'Storage stall.',
         'remedy': 'Check storage backend.',
+        'judged_by': 'system_requirements.log_sign',
         'reference': 'https://github.com/kubernetes/node-problem-detector/blob/6632ca67/config/kernel-monitor.json',
     },
     {
@@ -622,6 +657,7 @@ SIGNATURES = (
             'Fix registry access/mirror; the state is Failed, so the service must be restarted or the node reboot'
             'ed after the fix.'
         ),
+        'judged_by': 'etcd.all_in_pre',
         'reference': 'https://github.com/siderolabs/talos/issues/9431',
     },
     {
@@ -641,6 +677,7 @@ SIGNATURES = (
         ),
         'remedy': 'Correct .machine.kubelet.image.',
         'not_when': 'service kubelet is Running and healthy now',
+        'judged_by': 'kubelet.not_running',
         'reference': 'https://github.com/siderolabs/talos/issues/7697',
     },
     {
@@ -656,6 +693,7 @@ SIGNATURES = (
             'the later attempts show only image.pull_attempt and image.fetch_failed.'
         ),
         'remedy': 'By cause.',
+        'judged_by': 'etcd.all_in_pre',
         'reference': 'https://github.com/siderolabs/talos/issues/10073',
     },
     {
@@ -666,8 +704,10 @@ SIGNATURES = (
         'needles': ('unexpected media type text/html',),
         'wins_over': ('image.etcd_pull_failed', 'service.pre_failed', 'image.retrying_pull'),
         'severity': 'error',
+        'title': 'a registry mirror answers with a web page',
         'meaning': 'Mirror answers a web page (login, captive portal, wrong path).',
         'remedy': 'Correct mirror endpoint (overridePath, /v2).',
+        'judged_by': 'etcd.all_pre.log_sign',
         'reference': 'https://github.com/siderolabs/talos/issues/5195',
     },
     {
@@ -690,6 +730,7 @@ SIGNATURES = (
             'All + never had data: bootstrap exactly one. All + had data before: STOP, restore a snapshot (bootst'
             'rap --recover-from). Some: never bootstrap.'
         ),
+        'judged_by': 'etcd.not_bootstrapped',
         'reference': 'https://github.com/siderolabs/talos/issues/5350',
     },
     {
@@ -702,6 +743,7 @@ SIGNATURES = (
         'transient': ('join',),
         'meaning': 'Another member is still a learner (joining, or a dead learner left behind).',
         'remedy': "Wait; if the learner's node is gone for good, remove that learner by ID.",
+        'judged_by': 'etcd.stuck_in_pre',
         'reference': 'https://github.com/siderolabs/talos/issues/5350',
     },
     {
@@ -714,6 +756,7 @@ SIGNATURES = (
         'transient': ('join',),
         'meaning': 'Learner still catching up.',
         'remedy': 'Wait; if > 10 min check disk/network.',
+        'judged_by': 'etcd.learner_stuck',
         'reference': 'https://github.com/siderolabs/talos/issues/5350',
     },
     {
@@ -727,6 +770,7 @@ SIGNATURES = (
         'meaning': 'Member stays a learner: health Fail while Running.',
         'remedy': 'Wait; else reset EPHEMERAL of that node (only if the other members have quorum).',
         'not_when': 'a "Health check successful" event follows (each joining member has one)',
+        'judged_by': 'etcd.learner_stuck',
         'reference': 'https://github.com/siderolabs/talos/issues/5794',
     },
     {
@@ -741,6 +785,7 @@ SIGNATURES = (
             ' nothing.'
         ),
         'remedy': 'Subnet conflict or .cluster.etcd.advertisedSubnets.',
+        'judged_by': 'etcd.all_in_pre',
         'reference': 'https://github.com/siderolabs/talos/issues/8302',
     },
     {
@@ -755,6 +800,7 @@ SIGNATURES = (
             'emoved first (Talos auto-removes only a same-name member).'
         ),
         'remedy': 'Remove the stale member by ID after the guards (quorum of others OK).',
+        'judged_by': 'etcd.stuck_in_pre',
         'reference': (
             'https://github.com/siderolabs/talos/blob/ad8823176/internal/app/machined/pkg/system/services/etcd.go'
             '#L336'
@@ -769,6 +815,7 @@ SIGNATURES = (
         'severity': 'info',
         'meaning': 'Bootstrap called on a node that already has data: refused.',
         'remedy': 'Do not bootstrap.',
+        'judged_by': 'client',
         'reference': (
             'https://github.com/siderolabs/talos/blob/ad8823176/internal/app/machined/internal/server/v1alpha1/v1'
             'alpha1_server.go#L438'
@@ -784,6 +831,7 @@ SIGNATURES = (
         'transient': ('boot',),
         'meaning': 'Node not far enough in its boot.',
         'remedy': 'Retry.',
+        'judged_by': 'client',
         'reference': (
             'https://github.com/siderolabs/talos/blob/ad8823176/internal/app/machined/internal/server/v1alpha1/v1'
             'alpha1_server.go#L416'
@@ -806,6 +854,7 @@ SIGNATURES = (
             'and the text.'
         ),
         'remedy': 'Follow etcd findings; do not count it as a cause.',
+        'judged_by': 'symptom',
         'reference': 'https://github.com/siderolabs/talos/issues/7903',
     },
     {
@@ -824,6 +873,7 @@ SIGNATURES = (
             ', leader last; then disarm; verify.'
         ),
         'not_when': 'alarm list and EtcdStatus.errors are empty now',
+        'judged_by': 'etcd.alarm_nospace',
         'reference': 'https://github.com/siderolabs/talos/issues/4888',
     },
     {
@@ -835,6 +885,7 @@ SIGNATURES = (
         'severity': 'critical',
         'meaning': 'NOSPACE alarm is armed.',
         'remedy': 'As etcd.nospace.',
+        'judged_by': 'etcd.alarm_nospace',
         'reference': 'https://www.talos.dev/v1.11/advanced/etcd-maintenance',
     },
     {
@@ -850,6 +901,7 @@ SIGNATURES = (
             'eplace the bad one (remove, wipe EPHEMERAL, rejoin), disarm after that. `talosctl etcd alarm disarm`'
             ' disarms ALL alarms of the cluster at once.'
         ),
+        'judged_by': 'etcd.alarm_corrupt',
         'reference': 'https://github.com/etcd-io/etcd/blob/c34dc7ee0/api/etcdserverpb/rpc.proto#L1100',
     },
     {
@@ -861,6 +913,7 @@ SIGNATURES = (
         'severity': 'critical',
         'meaning': 'Same, from the API.',
         'remedy': 'As etcd.alarm_corrupt_row.',
+        'judged_by': 'etcd.alarm_corrupt',
         'reference': 'https://github.com/etcd-io/etcd/blob/c34dc7ee0/api/v3rpc/rpctypes/error.go#L87',
     },
     {
@@ -872,6 +925,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': 'HTTP health false because of an alarm.',
         'remedy': 'As the alarm.',
+        'judged_by': 'etcd.alarm_nospace',
         'reference': 'https://github.com/etcd-io/etcd/blob/c34dc7ee0/server/etcdserver/api/etcdhttp/health.go#L202',
     },
     {
@@ -889,6 +943,7 @@ SIGNATURES = (
             'If the others have quorum: `talosctl reset --system-labels-to-wipe=EPHEMERAL --reboot --graceful=fal'
             'se` on that node only.'
         ),
+        'judged_by': 'etcd.crash_loop',
         'reference': 'https://github.com/siderolabs/talos/issues/9789',
     },
     {
@@ -900,6 +955,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': 'Companion of etcd.member_removed.',
         'remedy': 'As above.',
+        'judged_by': 'etcd.crash_loop',
         'reference': 'https://github.com/siderolabs/omni/issues/750',
     },
     {
@@ -909,6 +965,7 @@ SIGNATURES = (
         'pattern': 'request .{0,60}cluster ID mismatch',
         'needles': ('cluster ID mismatch',),
         'severity': 'critical',
+        'title': 'etcd meets a member of another cluster',
         'meaning': (
             'Data of an old cluster on disk, or two clusters were bootstrapped from the same secrets (double boot'
             'strap).'
@@ -917,6 +974,7 @@ SIGNATURES = (
             'Find which cluster ID has the majority/real data; wipe EPHEMERAL of the odd one out. If two nodes we'
             're bootstrapped: keep the one with Kubernetes data.'
         ),
+        'judged_by': 'etcd.other.log_sign',
         'reference': 'https://github.com/openebs/mayastor/issues/1659',
     },
     {
@@ -926,8 +984,10 @@ SIGNATURES = (
         'pattern': '(?:streaming request ignored \\(ID mismatch|ignored streaming request; ID mismatch)',
         'needles': ('ignored streaming request; ID mismatch', 'streaming request ignored (ID mismatch'),
         'severity': 'warning',
+        'title': 'an etcd member talks to one that was replaced',
         'meaning': 'A peer talks to a member that was replaced under the same address.',
         'remedy': 'Remove the stale member / restart the peer.',
+        'judged_by': 'etcd.other.log_sign',
         'reference': 'https://github.com/etcd-io/etcd/issues/9613',
     },
     {
@@ -938,12 +998,14 @@ SIGNATURES = (
         'needles': ('prober detected unhealthy status',),
         'severity': 'error',
         'transient': ('peer reboot',),
+        'title': 'etcd does not reach another member',
         'meaning': 'A listed member is unreachable on 2380: node down, firewall, or stale member of a removed node.',
         'remedy': 'Match the peer with a live machine. Live -> network. No machine -> stale member.',
         'not_when': (
             "the peer is rebooting (< 5 min) or its etcd never started (then the peer's own service state is the "
             'root)'
         ),
+        'judged_by': 'etcd.some_pre.log_sign',
         'reference': 'https://github.com/etcd-io/etcd/issues/13196',
     },
     {
@@ -963,6 +1025,7 @@ SIGNATURES = (
             'Count reachable voting members; < N/2+1 => disaster recovery; do not remove members (impossible), do'
             ' not reset.'
         ),
+        'judged_by': 'etcd.quorum_lost',
         'reference': 'https://github.com/etcd-io/etcd/blob/c34dc7ee0/api/v3rpc/rpctypes/error.go#L77',
     },
     {
@@ -977,6 +1040,7 @@ SIGNATURES = (
         'meaning': 'Quorum lost or leader very slow.',
         'remedy': 'Separate by leader presence and fsync latency.',
         'not_when': 'a leader exists now and fewer than 3 in the last 5 min (2 in a healthy log)',
+        'judged_by': 'evidence',
         'reference': 'https://github.com/etcd-io/etcd/issues/13169',
     },
     {
@@ -991,6 +1055,7 @@ SIGNATURES = (
         'meaning': 'Leader election during a request; frequent = slow disk/network/CPU.',
         'remedy': 'Check fsync, CPU steal, network RTT.',
         'not_when': 'raft_term is stable over two samples (20 in one burst of a healthy log)',
+        'judged_by': 'etcd.leader_unstable',
         'reference': 'https://github.com/etcd-io/etcd/issues/13169',
     },
     {
@@ -1004,6 +1069,7 @@ SIGNATURES = (
         'meaning': 'Leader misses its own deadline: overloaded or slow disk.',
         'remedy': 'Faster disk for etcd; no hurried tuning of timeouts.',
         'not_when': 'fewer than 10 in the last 5 min (102 in a healthy log)',
+        'judged_by': 'etcd.slow_disk',
         'reference': 'https://github.com/kubernetes/kubernetes/issues/74340',
     },
     {
@@ -1015,6 +1081,7 @@ SIGNATURES = (
         'severity': 'info',
         'meaning': 'Slow apply. Single lines are noise; rate > 10/min matters.',
         'remedy': 'As etcd.slow_heartbeat.',
+        'judged_by': 'etcd.slow_disk',
         'reference': 'https://github.com/etcd-io/etcd/issues/13169',
     },
     {
@@ -1031,6 +1098,7 @@ SIGNATURES = (
             'eusdatastore/piraeus-operator/issues/844).'
         ),
         'not_when': 'fewer than 3 in the last 5 min',
+        'judged_by': 'etcd.slow_disk',
         'reference': 'https://github.com/etcd-io/etcd/blob/c34dc7ee0/server/storage/wal/wal.go#L886',
     },
     {
@@ -1042,6 +1110,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': "Members' etcd versions are too far apart (Talos 1.14+ works with etcd 3.6+ only).",
         'remedy': 'Finish the interrupted upgrade in order; do not mix more than one etcd minor.',
+        'judged_by': 'upgrade.etcd_incompatible',
         'reference': 'https://github.com/etcd-io/etcd/blob/c34dc7ee0/server/etcdserver/api/rafthttp/stream.go#L649',
     },
     {
@@ -1055,6 +1124,7 @@ SIGNATURES = (
         'meaning': 'Follower cannot get an answer from the leader.',
         'remedy': 'Network/leader load.',
         'not_when': 'fewer than 10 in the last 5 min (82 in a healthy log, all from image pulls at bootstrap)',
+        'judged_by': 'etcd.slow_disk',
         'reference': 'https://github.com/etcd-io/etcd/blob/c34dc7ee0/server/etcdserver/read/read.go#L207',
     },
     {
@@ -1074,6 +1144,7 @@ SIGNATURES = (
         ),
         'remedy': 'Compare with other nodes: all Fail = quorum; one = this node.',
         'not_when': 'a "Health check successful" event follows',
+        'judged_by': 'etcd.service_not_healthy',
         'reference': 'https://github.com/siderolabs/omni/issues/742',
     },
     {
@@ -1092,6 +1163,7 @@ SIGNATURES = (
         ),
         'remedy': 'Read etcd log; 137: memory; flags: undo extraArgs.',
         'not_when': 'state Running and healthy now (the event list keeps old restarts)',
+        'judged_by': 'etcd.crash_loop',
         'reference': 'https://github.com/siderolabs/talos/issues/4857',
     },
     {
@@ -1107,6 +1179,7 @@ SIGNATURES = (
             'h loop although the exit code is 0.'
         ),
         'remedy': 'Confirm with etcd.member_removed.',
+        'judged_by': 'etcd.crash_loop',
         'reference': 'https://github.com/siderolabs/talos/issues/9153',
     },
     {
@@ -1119,6 +1192,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': 'Wrong .cluster.etcd.extraArgs.',
         'remedy': 'Undo the extraArgs entry (dry run, one node).',
+        'judged_by': 'etcd.crash_loop',
         'reference': 'https://github.com/etcd-io/etcd/blob/c34dc7ee0/server/etcdmain/etcd.go#L65',
     },
     {
@@ -1130,6 +1204,7 @@ SIGNATURES = (
         'severity': 'critical',
         'meaning': 'Member restarted with an older data dir (VM snapshot rollback, restored disk).',
         'remedy': 'Remove that member, wipe EPHEMERAL, rejoin; never roll VMs back.',
+        'judged_by': 'etcd.crash_loop',
         'reference': 'https://github.com/etcd-io/etcd/blob/c34dc7ee0/server/etcdserver/raft.go#L267',
     },
     {
@@ -1141,11 +1216,13 @@ SIGNATURES = (
         ),
         'needles': ('rejected connection on ',),
         'severity': 'warning',
+        'title': 'etcd refuses the certificate of a peer or client',
         'meaning': (
             'Peer/client with other CA (node of another cluster) or clock skew. Only TLS causes count: resets and'
             ' timeouts of the same message are etcd.conn_dropped.'
         ),
         'remedy': 'Check source address and time.',
+        'judged_by': 'etcd.other.log_sign',
         'reference': 'https://github.com/etcd-io/etcd/blob/c34dc7ee0/server/embed/config_logging.go#L205',
     },
     {
@@ -1160,6 +1237,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': 'strict-reconfig-check refused an unsafe removal.',
         'remedy': 'Stop the remediation; restore members first.',
+        'judged_by': 'client',
         'reference': 'https://github.com/etcd-io/etcd/blob/c34dc7ee0/server/etcdserver/server.go#L1606',
     },
     {
@@ -1171,6 +1249,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': 'Same, as seen by the caller.',
         'remedy': 'Stop the remediation.',
+        'judged_by': 'client',
         'reference': 'https://github.com/etcd-io/etcd/blob/c34dc7ee0/api/v3rpc/rpctypes/error.go#L86',
     },
     {
@@ -1182,6 +1261,7 @@ SIGNATURES = (
         'severity': 'warning',
         'meaning': '2-member cluster: zero fault tolerance.',
         'remedy': 'Add a third control plane node.',
+        'judged_by': 'client',
         'reference': 'https://github.com/siderolabs/talos/blob/ad8823176/internal/pkg/etcd/etcd.go#L124',
     },
     {
@@ -1195,6 +1275,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': 'Upgrade refused by Talos. `--force` would skip this and can lose data.',
         'remedy': 'Fix etcd first. Never --force.',
+        'judged_by': 'client',
         'reference': 'https://github.com/hcloud-k8s/terraform-hcloud-kubernetes/issues/183',
     },
     {
@@ -1213,6 +1294,7 @@ SIGNATURES = (
             'ades, reset).'
         ),
         'remedy': 'Check members from another node; if it is gone from the list reset EPHEMERAL on this node.',
+        'judged_by': 'upgrade.sequence_failed',
         'reference': 'https://github.com/siderolabs/talos/issues/7423',
     },
     {
@@ -1309,8 +1391,10 @@ SIGNATURES = (
         'needles': ('kubernetes endpoint watch error ',),
         'wins_over': ('k8sapi.endpoint_watch_error',),
         'severity': 'error',
+        'title': 'the control plane endpoint is dialled without its port',
         'meaning': 'Endpoint URL without :6443.',
         'remedy': 'Set .cluster.controlPlane.endpoint with the port.',
+        'judged_by': 'kubernetes_api.endpoint.log_sign',
         'reference': 'https://github.com/siderolabs/talos/issues/9209',
     },
     {
@@ -1332,6 +1416,7 @@ SIGNATURES = (
             'Open TCP 443 to it, or self-host, or accept (air-gapped). Behind a forward proxy check the version ('
             '#10136 was a bug there).'
         ),
+        'judged_by': 'discovery.service_unreachable',
         'reference': 'https://github.com/siderolabs/talos/issues/10136',
     },
     {
@@ -1343,6 +1428,7 @@ SIGNATURES = (
         'severity': 'warning',
         'meaning': 'TLS interception, MTU trouble or filtering.',
         'remedy': 'Bypass interception / add CA / fix MTU.',
+        'judged_by': 'discovery.service_unreachable',
         'reference': 'https://github.com/siderolabs/talos/issues/10222',
     },
     {
@@ -1358,6 +1444,7 @@ SIGNATURES = (
         'transient': ('boot',),
         'meaning': 'DNS not (yet) working on the node.',
         'remedy': 'Fix nameservers.',
+        'judged_by': 'discovery.service_unreachable',
         'reference': 'https://github.com/siderolabs/talos/issues/6876',
     },
     {
@@ -1386,6 +1473,7 @@ SIGNATURES = (
         'transient': ('boot',),
         'meaning': 'kubelet starting or crash looping.',
         'remedy': 'Fault only when it is the latest event > 2 min or with kubelet.crash_exit.',
+        'judged_by': 'kubelet.not_running',
         'reference': 'https://github.com/siderolabs/talos/issues/5053',
     },
     {
@@ -1409,6 +1497,7 @@ SIGNATURES = (
             'a "Health check successful" event follows (each node of a healthy cluster had one such exit while no'
             ' API server was there); need >= 3 in 5 min and state not Running'
         ),
+        'judged_by': 'kubelet.not_running',
         'reference': 'https://github.com/siderolabs/talos/issues/5053',
     },
     {
@@ -1420,6 +1509,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': 'Flag removed or gated in this Kubernetes version (skew).',
         'remedy': 'Remove the flag / right versions.',
+        'judged_by': 'kubelet.not_running',
         'reference': 'https://github.com/siderolabs/talos/issues/5053',
     },
     {
@@ -1431,6 +1521,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': 'Feature gate unknown in this version.',
         'remedy': 'Remove it from extraArgs/extraConfig.',
+        'judged_by': 'kubelet.not_running',
         'reference': 'https://github.com/rancher/rke2/issues/5107',
     },
     {
@@ -1443,6 +1534,7 @@ SIGNATURES = (
         'transient': ('boot',),
         'meaning': 'CRI not answering; transient right after start.',
         'remedy': 'If > 2 min: check cri service, disk, memory.',
+        'judged_by': 'kubelet.node_not_ready',
         'reference': 'https://github.com/siderolabs/talos/issues/13109',
     },
     {
@@ -1459,6 +1551,7 @@ SIGNATURES = (
             'tep, not a Talos fault.'
         ),
         'not_when': 'NodeStatuses.nodeReady is true now (234 lines in the logs of a healthy cluster)',
+        'judged_by': 'kubelet.node_not_ready',
         'reference': 'https://github.com/flannel-io/flannel/issues/1989',
     },
     {
@@ -1468,8 +1561,10 @@ SIGNATURES = (
         'pattern': 'failed to acquire lease: node "(?P<node>[^"]+)" pod cidr not assigned',
         'needles': ('failed to acquire lease: node ',),
         'severity': 'error',
+        'title': 'the Node has no pod network',
         'meaning': 'controller-manager does not allocate node CIDRs (exhausted /16, disabled, or down).',
         'remedy': 'Check kube-controller-manager; pod CIDR size.',
+        'judged_by': 'kubelet.node_not_ready.log_sign',
         'reference': 'https://github.com/flannel-io/flannel/issues/1558',
     },
     {
@@ -1551,6 +1646,7 @@ SIGNATURES = (
         'transient': ('boot',),
         'meaning': 'kubelet cannot ask kube-apiserver for authorization: API server down or just starting. A symptom.',
         'remedy': 'Find out why kube-apiserver is down.',
+        'judged_by': 'symptom',
         'reference': 'https://github.com/siderolabs/talos/issues/7697',
     },
     {
@@ -1563,6 +1659,7 @@ SIGNATURES = (
         'transient': ('boot',),
         'meaning': 'Talos cannot watch its Node: API unreachable through KubePrism.',
         'remedy': 'Check KubePrism, API.',
+        'judged_by': 'symptom',
         'reference': 'https://github.com/siderolabs/extensions/issues/1091',
     },
     {
@@ -1574,6 +1671,7 @@ SIGNATURES = (
         'severity': 'critical',
         'meaning': 'Wrong .cluster.apiServer.extraArgs (or flag removed in this version).',
         'remedy': 'Undo it on ONE control plane, wait Ready, then the next.',
+        'judged_by': 'controlplane.component_down',
         'reference': 'https://github.com/k3s-io/k3s/issues/380',
     },
     {
@@ -1585,6 +1683,7 @@ SIGNATURES = (
         'severity': 'critical',
         'meaning': 'Bad flag value; empty advertise-address = node has no node IP.',
         'remedy': 'Fix the value; for advertise-address see nodeip.*',
+        'judged_by': 'controlplane.component_down',
         'reference': 'https://github.com/siderolabs/talos/issues/8707',
     },
     {
@@ -1594,8 +1693,10 @@ SIGNATURES = (
         'pattern': 'no matching key was found for the provided (?P<prov>\\w+) transformer',
         'needles': ('no matching key was found for the provided ',),
         'severity': 'critical',
+        'title': 'the API server cannot decrypt what is stored',
         'meaning': 'Encryption key/name changed (wrong secrets after restore, 1.14 multidoc migration).',
         'remedy': 'Restore the key and its name; do not delete Secrets.',
+        'judged_by': 'controlplane.pod_status.log_sign',
         'reference': 'https://github.com/siderolabs/talos/issues/13885',
     },
     {
@@ -1615,6 +1716,7 @@ SIGNATURES = (
             'the container runs and is ready now (6 such lines in the kubelet log of a healthy cluster 4 min afte'
             'r its bootstrap)'
         ),
+        'judged_by': 'controlplane.component_down',
         'reference': 'https://github.com/siderolabs/talos/issues/8689',
     },
     {
@@ -1627,6 +1729,7 @@ SIGNATURES = (
         'transient': ('rollout',),
         'meaning': 'kubelet did not take the new static pod (kubelet down).',
         'remedy': 'Repair kubelet of that node first.',
+        'judged_by': 'client',
         'reference': 'https://github.com/siderolabs/talos/issues/7697',
     },
     {
@@ -1638,6 +1741,7 @@ SIGNATURES = (
         'severity': 'ok',
         'meaning': 'Positive evidence: static pod handed to kubelet.',
         'remedy': 'None.',
+        'judged_by': 'ok',
         'reference': 'https://www.talos.dev/latest/introduction/troubleshooting/#control-plane-static-pods',
     },
     {
@@ -1648,8 +1752,10 @@ SIGNATURES = (
         'needles': ('dial tcp 127.0.0.1:7445: connect: connection refused',),
         'severity': 'error',
         'transient': ('boot',),
+        'title': 'KubePrism does not listen',
         'meaning': 'KubePrism not listening (disabled, or did not start after an upgrade).',
         'remedy': 'machine.features.kubePrism; reboot of the node restarts it.',
+        'judged_by': 'controlplane.pod_status.log_sign',
         'reference': 'https://github.com/siderolabs/talos/issues/10598',
     },
     {
@@ -1663,12 +1769,14 @@ SIGNATURES = (
         'needles': ('https://127.0.0.1:7445/',),
         'severity': 'error',
         'transient': ('boot',),
+        'title': 'KubePrism has no API server behind it',
         'meaning': (
             'KubePrism listens but has no healthy API server behind it. Often followed by `- error from a previou'
             's attempt: read tcp ... connection reset by peer`.'
         ),
         'remedy': 'API servers down / 6443 blocked between nodes.',
         'not_when': 'the same controller has not failed in the last 5 min (3-7 at each bootstrap: API server not up yet)',
+        'judged_by': 'controlplane.pod_status.log_sign',
         'reference': 'https://github.com/siderolabs/talos/issues/9271',
     },
     {
@@ -1681,11 +1789,13 @@ SIGNATURES = (
         ),
         'needles': ('x509: certificate is valid for ',),
         'severity': 'error',
+        'title': 'an API server behind KubePrism has no certificate for 127.0.0.1',
         'meaning': (
             'An API server without 127.0.0.1 in its SANs is behind KubePrism (kubeadm migration, LB to foreign AP'
             'I servers).'
         ),
         'remedy': "Add 127.0.0.1 to that API server's SANs; machine.certSANs does not help.",
+        'judged_by': 'kubernetes_api.endpoint.log_sign',
         'reference': 'https://github.com/siderolabs/talos/issues/11105',
     },
     {
@@ -1698,6 +1808,7 @@ SIGNATURES = (
         'transient': ('boot',),
         'meaning': 'Local kube-apiserver not up. A symptom.',
         'remedy': 'See etcd and kube-apiserver.',
+        'judged_by': 'symptom',
         'reference': 'https://github.com/siderolabs/talos/issues/7423',
     },
     {
@@ -1709,6 +1820,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': 'Extra manifest (CNI!) cannot be downloaded; empty URL = empty list entry.',
         'remedy': 'Fix the URL/egress or inline it.',
+        'judged_by': 'controlplane.manifest_apply_fails',
         'reference': 'https://github.com/siderolabs/talos/issues/10659',
     },
     {
@@ -1720,6 +1832,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': 'kind: List manifest without names.',
         'remedy': 'Split the List.',
+        'judged_by': 'controlplane.manifest_apply_fails',
         'reference': 'https://github.com/siderolabs/talos/issues/7636',
     },
     {
@@ -1731,6 +1844,7 @@ SIGNATURES = (
         'severity': 'warning',
         'meaning': 'CRD/feature missing (kubernetesTalosAPIAccess off, CRDs later).',
         'remedy': 'Enable the feature or order CRDs first; other manifests still apply since 1.3.',
+        'judged_by': 'controlplane.manifest_apply_fails',
         'reference': 'https://github.com/siderolabs/talos/issues/6663',
     },
     {
@@ -1746,6 +1860,7 @@ SIGNATURES = (
         'transient': ('bootstrap',),
         'meaning': 'API not up yet. A symptom.',
         'remedy': 'See API server.',
+        'judged_by': 'symptom',
         'reference': 'https://github.com/siderolabs/talos/issues/11368',
     },
     {
@@ -1757,6 +1872,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': 'Manifest apply needs an etcd mutex; etcd refuses.',
         'remedy': 'By `why`.',
+        'judged_by': 'controlplane.manifest_apply_fails',
         'reference': 'https://github.com/siderolabs/talos/issues/4888',
     },
     {
@@ -1768,6 +1884,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': 'Config made for a newer Talos than the node runs.',
         'remedy': "Generate for the node's version (talos_version contract).",
+        'judged_by': 'controller_runtime.config_not_loaded',
         'reference': 'https://github.com/siderolabs/terraform-provider-talos/issues/304',
     },
     {
@@ -1779,6 +1896,7 @@ SIGNATURES = (
         'severity': 'critical',
         'meaning': 'Stored machine config is damaged; the node cannot boot further.',
         'remedy': 'Re-apply config in maintenance / roll back; not by reboot.',
+        'judged_by': 'controller_runtime.config_not_loaded',
         'reference': 'https://github.com/siderolabs/omni/issues/931',
     },
     {
@@ -1791,6 +1909,7 @@ SIGNATURES = (
         'meaning': 'Malformed talosconfig (not the machine config).',
         'remedy': 'Fix the file.',
         'not_when': "prefixed by 'failed to load config from STATE'",
+        'judged_by': 'talos_api.talosconfig_problem',
         'reference': 'https://github.com/siderolabs/talos/issues/12577',
     },
     {
@@ -1805,6 +1924,7 @@ SIGNATURES = (
             'version of Kubernetes 1.36.99 is too new to be used with Talos 1.13.9` (INVALID_ARGUMENT).'
         ),
         'remedy': 'Upgrade in the right order. After too many Talos upgrades even apply-config is refused.',
+        'judged_by': 'client',
         'reference': 'https://github.com/siderolabs/terraform-provider-talos/issues/320',
     },
     {
@@ -1819,6 +1939,7 @@ SIGNATURES = (
             'c pods/nodes).'
         ),
         'remedy': 'Use matching talosctl; go minor by minor; look for a leftover old kubelet/kube-proxy.',
+        'judged_by': 'client',
         'reference': 'https://github.com/siderolabs/talos/issues/12843',
     },
     {
@@ -1830,6 +1951,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': 'A sequence aborted; locks may remain until reboot.',
         'remedy': 'Read `why`; roll back if booted half-way.',
+        'judged_by': 'upgrade.sequence_failed',
         'reference': 'https://github.com/siderolabs/talos/issues/11156',
     },
     {
@@ -1840,11 +1962,13 @@ SIGNATURES = (
         'needles': ('failed to cordon node ',),
         'wins_over': ('upgrade.phase_failed',),
         'severity': 'error',
+        'title': 'a reset was given up because its Node was gone',
         'meaning': (
             'Node object deleted before a graceful reset: reset aborts and etcd is not left. Order matters: reset'
             ' first, delete node after.'
         ),
         'remedy': 'Use graceful=false only for workers, or leave etcd first.',
+        'judged_by': 'kubelet.stale_nodes.log_sign',
         'reference': 'https://github.com/siderolabs/sidero/issues/644',
     },
     {
@@ -1856,8 +1980,10 @@ SIGNATURES = (
         ),
         'needles': ('plugin/errors: 2 ',),
         'severity': 'error',
+        'title': "CoreDNS gets no answer from the host's DNS",
         'meaning': 'CoreDNS cannot reach Talos host DNS (Cilium >= 1.16.5 bpf masquerade with forwardKubeDNSToHost).',
         'remedy': 'Cilium bpf.hostLegacyRouting or forwardKubeDNSToHost: false, restart CoreDNS.',
+        'judged_by': 'controlplane.other.log_sign',
         'reference': 'https://github.com/siderolabs/talos/issues/10002',
     },
     {
@@ -1876,6 +2002,7 @@ SIGNATURES = (
             'Check notAfter and issuer of the client certificate locally; repeat the call 2-3 times to get the al'
             'ert; a Python client must read the TLS alert even when its write failed.'
         ),
+        'judged_by': 'talos_api.client_refused',
         'reference': 'truth/client-errors/version-expired-1.err',
     },
     {
@@ -1887,6 +2014,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': 'The client certificate is not signed by the OS CA of this cluster (server CA verified).',
         'remedy': 'Use the talosconfig of this cluster; after a CA rotation issue a new client certificate.',
+        'judged_by': 'talos_api.client_refused',
         'reference': 'truth/client-errors/version-unknowncert.err',
     },
     {
@@ -1898,6 +2026,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': 'The context has no crt/key (or they were not sent).',
         'remedy': 'Complete the context; SideroV1/Omni contexts do not work against a plain apid.',
+        'judged_by': 'talos_api.client_refused',
         'reference': 'truth/client-errors/version-nocert.err',
     },
     {
@@ -1909,6 +2038,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': 'crt and key of the context do not belong together.',
         'remedy': 'Restore the pair or issue a new one.',
+        'judged_by': 'talos_api.talosconfig_problem',
         'reference': 'truth/client-errors/version-keymismatch.err',
     },
     {
@@ -1920,6 +2050,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': 'The endpoint name does not resolve on the control host.',
         'remedy': 'Fix DNS or use addresses as endpoints.',
+        'judged_by': 'talos_api.endpoint_dead',
         'reference': 'truth/client-errors/version-nxdomain-endpoint.err',
     },
     {
@@ -1934,6 +2065,7 @@ SIGNATURES = (
             ' value).'
         ),
         'remedy': 'Use node addresses; repeat the metadata value instead of joining.',
+        'judged_by': 'client',
         'reference': 'wire/err-nodes-comma-Version.json',
     },
     {
@@ -1945,6 +2077,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': 'Empty node value, or a port appended to it.',
         'remedy': 'Send a bare address or name.',
+        'judged_by': 'client',
         'reference': 'wire/err-node-with-port-Version.json',
     },
     {
@@ -1959,6 +2092,7 @@ SIGNATURES = (
             ', so it says nothing about them.'
         ),
         'remedy': 'Use the in-process TLS tunnel.',
+        'judged_by': 'client',
         'reference': 'truth/client-errors/python-grpcio.json',
     },
     {
@@ -1970,6 +2104,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': 'Plain text sent to apid (or a proxy in between dropped the connection).',
         'remedy': 'Use TLS; check load balancers.',
+        'judged_by': 'talos_api.endpoint_not_talos',
         'reference': 'wire/tls-plain.json',
     },
     {
@@ -1984,6 +2119,7 @@ SIGNATURES = (
             'lane node etcd has not got past Preparing.'
         ),
         'remedy': 'Read the service state instead.',
+        'judged_by': 'client',
         'reference': 'truth/healthy/logs_etcd_5.err',
     },
     {
@@ -1995,6 +2131,7 @@ SIGNATURES = (
         'severity': 'info',
         'meaning': 'Only kubelet and ext-* can be restarted by API.',
         'remedy': 'Reboot the node.',
+        'judged_by': 'client',
         'reference': 'truth/nospace/etcd_service_restart.err',
     },
     {
@@ -2006,6 +2143,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': 'ImagePull: the registry (or mirror) does not have the tag.',
         'remedy': 'Correct the tag or fill the mirror.',
+        'judged_by': 'client',
         'reference': 'truth/kubelet-bad-image/image_pull.err',
     },
     {
@@ -2021,6 +2159,7 @@ SIGNATURES = (
         ),
         'remedy': 'Remove the cause; kubelet: ServiceStart; etcd: reboot the node.',
         'not_when': 'a later event of the same service is Starting',
+        'judged_by': 'kubelet.not_running',
         'reference': 'truth/pre-bootstrap/logs_machined.out',
     },
     {
@@ -2040,6 +2179,7 @@ SIGNATURES = (
         ),
         'remedy': '404: tag not there; 401/403: credentials; 429: rate limit. The host shows which mirror answered.',
         'not_when': 'a later line shows the image complete or the service runs',
+        'judged_by': 'etcd.all_in_pre',
         'reference': 'truth/etcd-image-pull-failed/logs_machined_cp3.out',
     },
     {
@@ -2055,6 +2195,7 @@ SIGNATURES = (
             'B/y MiB)` = slow, not broken.'
         ),
         'remedy': 'None while it moves.',
+        'judged_by': 'evidence',
         'reference': 'truth/kubelet-bad-image/logs_machined.out',
     },
     {
@@ -2083,6 +2224,7 @@ SIGNATURES = (
         'severity': 'ok',
         'meaning': 'Positive evidence.',
         'remedy': 'None.',
+        'judged_by': 'ok',
         'reference': 'truth/metal-up/dmesg.out',
     },
     {
@@ -2099,6 +2241,7 @@ SIGNATURES = (
         'meaning': 'machine.kubelet.extraArgs holds a flag that this kubelet does not know.',
         'remedy': 'Remove the flag (NO_REBOOT; kubelet restarts itself).',
         'not_when': 'the last kubelet event is "Health check successful"',
+        'judged_by': 'kubelet.not_running',
         'reference': 'truth/kubelet-bad-args/logs_kubelet.out',
     },
     {
@@ -2115,6 +2258,7 @@ SIGNATURES = (
         'meaning': 'protectKernelDefaults: a sysctl has not the value that kubelet wants.',
         'remedy': 'Correct machine.sysctls.',
         'not_when': 'the last kubelet event is "Health check successful"',
+        'judged_by': 'kubelet.not_running',
         'reference': 'truth/metal-etcd-image-bad/dmesg_before_reboot.out',
     },
     {
@@ -2133,6 +2277,7 @@ SIGNATURES = (
             'nd is restarted.'
         ),
         'remedy': 'Look at the API server; if it is up, at the CSRs.',
+        'judged_by': 'symptom',
         'reference': 'truth/healthy/logs_kubelet_2.out',
     },
     {
@@ -2182,6 +2327,7 @@ SIGNATURES = (
             'er differs from call to call.'
         ),
         'remedy': 'As ETC-6.',
+        'judged_by': 'etcd.alarm_nospace',
         'reference': 'truth/nospace-alarm/etcd_status_all.out',
     },
     {
@@ -2195,11 +2341,13 @@ SIGNATURES = (
         'needles': ('failed to reach the peer URL',),
         'severity': 'error',
         'transient': ('peer reboot',),
+        'title': 'etcd does not reach another member',
         'meaning': (
             'HTTP to port 2380 of that member fails: `connection refused` = its etcd does not run, `i/o timeout`/'
             '`no route` = network.'
         ),
         'remedy': 'State of etcd on the named node first, then port 2380.',
+        'judged_by': 'etcd.some_pre.log_sign',
         'reference': 'truth/etcd-bad-args/logs_etcd_cp1.out',
     },
     {
@@ -2215,6 +2363,7 @@ SIGNATURES = (
         'transient': ('peer reboot',),
         'meaning': 'A member went away at this instant (time of the loss).',
         'remedy': 'Compare with the later `peer became active`.',
+        'judged_by': 'etcd.members_not_answering',
         'reference': 'truth/quorum-lost-2killed-early/logs_etcd_cp1.out',
     },
     {
@@ -2226,6 +2375,7 @@ SIGNATURES = (
         'severity': 'ok',
         'meaning': 'Positive evidence: the member is connected again.',
         'remedy': 'None.',
+        'judged_by': 'ok',
         'reference': 'truth/nospace-alarm/logs_etcd_cp1.out',
     },
     {
@@ -2239,6 +2389,7 @@ SIGNATURES = (
         'meaning': 'Repeating each 1-2 s with the SAME term = pre-votes find no quorum.',
         'remedy': 'As ETC-5.',
         'not_when': 'followed by `elected leader`',
+        'judged_by': 'etcd.quorum_lost',
         'reference': 'truth/quorum-lost-2crashlooping/logs_etcd_cp1.out',
     },
     {
@@ -2253,6 +2404,7 @@ SIGNATURES = (
             'Level error, but harmless: refused joins (old ones are replayed from the WAL at each start of etcd).'
         ),
         'remedy': 'None.',
+        'judged_by': 'evidence',
         'reference': 'truth/nospace-alarm/logs_etcd_cp1.out',
     },
     {
@@ -2265,6 +2417,7 @@ SIGNATURES = (
         'transient': ('join',),
         'meaning': "Leader's view of a joining member that has not caught up; level error, normal for seconds.",
         'remedy': 'None unless > 10 min.',
+        'judged_by': 'evidence',
         'reference': 'truth/cp3-frozen/logs_etcd_cp1.out',
     },
     {
@@ -2276,6 +2429,7 @@ SIGNATURES = (
         'severity': 'ok',
         'meaning': 'Positive evidence: the member is a voter now.',
         'remedy': 'None.',
+        'judged_by': 'ok',
         'reference': 'truth/fresh-cluster/logs_machined_3.out',
     },
     {
@@ -2291,6 +2445,7 @@ SIGNATURES = (
         'transient': ('load',),
         'meaning': 'A client hung up during the handshake (health probes, restarts of peers): no TLS fault.',
         'remedy': 'None.',
+        'judged_by': 'evidence',
         'reference': 'truth/baseline/logs_etcd_cp1.out',
     },
     {
@@ -2305,6 +2460,7 @@ SIGNATURES = (
             'e 0 or 1 by chance).'
         ),
         'remedy': 'See etcd.member_removed.',
+        'judged_by': 'etcd.crash_loop',
         'reference': 'truth/etcd-member-removed/logs_etcd_cp3.out',
     },
     {
@@ -2328,6 +2484,7 @@ SIGNATURES = (
         'severity': 'ok',
         'meaning': 'Positive evidence: closes an earlier `new diagnostic` with this id.',
         'remedy': 'None.',
+        'judged_by': 'ok',
         'reference': 'truth/quorum-lost-2killed-early/logs_machined_w1.out',
     },
     {
@@ -2347,6 +2504,7 @@ SIGNATURES = (
         ),
         'remedy': 'Link state, DHCP, cabling; do not change CIDRs.',
         'not_when': 'a later "diagnostic resolved"',
+        'judged_by': 'network_configuration.address_lost',
         'reference': 'truth/quorum-lost-2killed-early/logs_machined_w1.out',
     },
     {
@@ -2359,6 +2517,7 @@ SIGNATURES = (
         'transient': ('bootstrap',),
         'meaning': 'No API server yet (or kubeconfig of kubelet missing): repeats each 20 s before bootstrap.',
         'remedy': 'None before bootstrap.',
+        'judged_by': 'symptom',
         'reference': 'truth/pre-bootstrap/logs_controller-runtime.out',
     },
     {
@@ -2371,6 +2530,7 @@ SIGNATURES = (
         'transient': ('boot',),
         'meaning': 'The overlay /etc/kubernetes is not mounted yet; some lines at each boot of a metal node.',
         'remedy': 'None.',
+        'judged_by': 'evidence',
         'reference': 'truth/metal-up/logs_controller-runtime.out',
     },
     {
@@ -2383,6 +2543,7 @@ SIGNATURES = (
         'transient': ('boot',),
         'meaning': 'Host DNS address not yet on the loopback; one line at boot.',
         'remedy': 'None.',
+        'judged_by': 'evidence',
         'reference': 'truth/metal-up/logs_controller-runtime.out',
     },
     {
@@ -2395,6 +2556,7 @@ SIGNATURES = (
         'transient': ('bootstrap',),
         'meaning': 'Manifests cannot be applied because the API server does not answer yet.',
         'remedy': 'Root is the API server.',
+        'judged_by': 'symptom',
         'reference': 'truth/healthy/logs_controller-runtime_2.out',
     },
     {
@@ -2514,6 +2676,7 @@ SIGNATURES = (
         'severity': 'ok',
         'meaning': 'Positive evidence: a worker reached trustd (port 50001) and asked for its certificate.',
         'remedy': 'None.',
+        'judged_by': 'ok',
         'reference': 'truth/healthy/logs_trustd_2.out',
     },
 )

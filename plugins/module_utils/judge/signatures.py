@@ -40,9 +40,6 @@ LOAD_COUNTS = {'etcd.slow_fsync': 3, 'etcd.request_timeout': 3}
 SHORTER = {'kubelet.lease_failed': 60}
 SEVERITIES = ('ok', 'info', 'warning', 'error', 'critical')
 
-# Lines that tell of something else that is wrong: they never stand alone.
-SYMPTOMS = frozenset({'kubelet.authz_error', 'localhost6443.refused', 'etcd.start_blocked', 'manifest.api_down'})
-
 _STREAMS = {
     'machined': (MACHINED, RUNTIME),
     'dmesg': (MACHINED, RUNTIME),
@@ -52,6 +49,8 @@ _STREAMS = {
     'trustd': ('trustd log',),
     'dns-resolve-cache': ('dns-resolve-cache log',),
 }
+_LOGS = {MACHINED: ('machined', 'dmesg'), RUNTIME: ('controller-runtime',), 'kube-apiserver': ('containers',), 'pod log': ('containers',),
+         'etcd log': ('etcd',), 'kubelet log': ('kubelet',), 'dns-resolve-cache log': ('dns-resolve-cache',)}
 # These logs tell of the same events, so what they count is not added up.
 _SAME = ('machined', 'dmesg', 'controller-runtime', 'ServiceList')
 _NOISE = ('machined/authz/', ' OK [/')
@@ -65,7 +64,11 @@ _ALWAYS = datetime.max.replace(tzinfo=timezone.utc)
 
 @dataclass(frozen=True)
 class Signature:
-    """One entry of the catalogue. C(sources): streams; C(transient): phases in which the line is normal, else empty."""
+    """One entry of the catalogue. C(sources): streams; C(transient): phases in which the line is normal, else empty.
+
+    C(judged_by): the check that reports what the line tells of, or why none does: evidence, symptom, ok, client. C(title) stands where
+    the line itself makes the finding.
+    """
 
     id: str
     section: str
@@ -79,6 +82,8 @@ class Signature:
     transient: tuple = ()
     not_when: str = ''
     wins_over: tuple = ()
+    title: str = ''
+    judged_by: str = ''
 
     @cached_property
     def regex(self):
@@ -93,6 +98,9 @@ class Signature:
         """0 (ok) to 4 (critical)."""
         return SEVERITIES.index(self.severity)
 
+
+# Why no check judges a signature: a sign beside others, a consequence that never stands alone, good news, or the answer to a client's mistake.
+NOT_JUDGED = ('evidence', 'symptom', 'ok', 'client')
 
 CATALOGUE = {entry['id']: Signature(**entry) for entry in SIGNATURES}
 
@@ -377,6 +385,12 @@ def matching(text, *streams):
 def _of_streams(streams):
     """The signatures that are matched in any of these streams (a frozenset)."""
     return [signature for signature in CATALOGUE.values() if not streams.isdisjoint(signature.sources)]
+
+
+def logs_of(*entries):
+    """The logs (snapshot/reads.py) in which these signatures stand."""
+    found = {log for signature in entries for source in signature.sources for log in _LOGS.get(source, ())}
+    return tuple(sorted(found))
 
 
 def _most_specific(matches):
