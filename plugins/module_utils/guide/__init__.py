@@ -5,14 +5,14 @@
 from __future__ import annotations
 
 from ansible_collections.talosops.talos.plugins.module_utils.guide import (
-    clocks, control_plane, controller_runtime, discovery, etcd, gathering_logs, health_checks, kubelet, kubernetes_api, network_configuration,
-    system_requirements, talos_api, upgrades,
+    clocks, control_plane, controller_runtime, discovery, etcd, gathering_logs, health_checks, kubelet, kubernetes_api, log_lines,
+    network_configuration, system_requirements, talos_api, upgrades,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.judge import custom
 from ansible_collections.talosops.talos.plugins.module_utils.judge import settings as settings_
 from ansible_collections.talosops.talos.plugins.module_utils.judge.judge import judge
 
-CHECKS = (
+_CHECKS = (
     *network_configuration.CHECKS,
     *talos_api.CHECKS,
     *system_requirements.CHECKS,
@@ -27,6 +27,7 @@ CHECKS = (
     *clocks.CHECKS,
     *upgrades.CHECKS,
 )
+CHECKS = (*_CHECKS, *log_lines.beside(_CHECKS))
 
 
 def diagnose(snapshot, settings=None):

@@ -1309,6 +1309,7 @@ SIGNATURES = (
             ' health.service_state and health.pod_count.'
         ),
         'remedy': 'Which node/member is missing?',
+        'judged_by': 'etcd.members_differ',
         'reference': 'https://github.com/siderolabs/cluster-api-control-plane-provider-talos/issues/262',
     },
     {
@@ -1320,6 +1321,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': 'Member lists inconsistent across nodes.',
         'remedy': 'Split view or stale member.',
+        'judged_by': 'etcd.members_differ',
         'reference': 'https://github.com/siderolabs/talos/blob/ad8823176/pkg/cluster/check/etcd.go#L94',
     },
     {
@@ -1331,6 +1333,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': 'An etcd member has no discovered control plane node: stale member, or discovery is incomplete.',
         'remedy': 'First make sure discovery is complete (else a false alarm), then treat as stale member.',
+        'judged_by': 'etcd.member_not_control_plane',
         'reference': 'https://github.com/siderolabs/talos/blob/ad8823176/pkg/cluster/check/etcd.go#L134',
     },
     {
