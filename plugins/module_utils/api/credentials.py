@@ -29,12 +29,12 @@ def check(ca, crt, key, where):
     """
     certificate.need_cryptography()
     if ca:
-        _certificates(ca, 'ca', where)
+        certificates(ca, 'ca', where)
     if bool(crt) != bool(key):
         raise ConfigError(f'In {where}: it has {"crt" if crt else "key"} without {"key" if crt else "crt"}.')
     if not crt:
         return None
-    leaf = _certificates(crt, 'crt', where)[0]
+    leaf = certificates(crt, 'crt', where)[0]
     key = plain_key(key)
     try:
         private = serialization.load_pem_private_key(key, None)
@@ -53,11 +53,11 @@ def plain_key(key):
 def facts(context, now):
     """(certificate facts or None, CA facts or None, problems) of a Context; shapes in talosconfig.facts."""
     problems, where = [], f'the context "{context.name}"'
-    authorities = _certificates(context.ca, 'ca', where) if context.ca else []
+    authorities = certificates(context.ca, 'ca', where) if context.ca else []
     if not context.crt:
         problems.append({'kind': 'no_client_certificate', 'text': f'{where[0].upper()}{where[1:]} has no client certificate.'})
         return None, _ca_facts(authorities, None), problems
-    leaf = _certificates(context.crt, 'crt', where)[0]
+    leaf = certificates(context.crt, 'crt', where)[0]
     usages = _usages(leaf)
     client = {**certificate.facts_of(leaf), 'roles': roles(leaf), 'extended_key_usage': usages, 'matches_key': True}
     begin, end = certificate.validity(leaf)
@@ -85,11 +85,12 @@ def _ca_facts(authorities, leaf):
     if not authorities:
         return None
     first = certificate.facts_of(authorities[0])
-    signed = leaf is not None and any(_signed(leaf, authority) for authority in authorities)
+    signed = leaf is not None and any(signed_by(leaf, authority) for authority in authorities)
     return {**{key: first[key] for key in ('subject', 'sha256', 'not_after', 'key_type')}, 'signed_client': signed}
 
 
-def _signed(leaf, authority):
+def signed_by(leaf, authority):
+    """Whether a certificate was issued by an authority, both loaded."""
     try:
         leaf.verify_directly_issued_by(authority)
     except AttributeError:  # older releases of cryptography
@@ -107,7 +108,7 @@ def _usages(leaf):
     return [_USAGES.get(usage.dotted_string, usage.dotted_string) for usage in value]
 
 
-def _certificates(pem, part, where):
+def certificates(pem, part, where):
     """All certificates in PEM bytes."""
     try:
         found = [x509.load_pem_x509_certificate(block) for block in _CERTIFICATE.findall(pem)]

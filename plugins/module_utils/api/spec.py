@@ -50,6 +50,14 @@ def resource(decoded):
     return made
 
 
+def documents(text):
+    """All documents of a text in YAML. Raises ValueError for what is none."""
+    try:
+        return [document for document in yaml.load_all(text, Loader=_Loader) if document is not None]  # noqa: S506 - a safe loader
+    except yaml.YAMLError:
+        raise ValueError('not valid YAML') from None
+
+
 def _parse(text, metadata):
     try:
         return yaml.load(text, Loader=_Loader) if text else None  # noqa: S506 - a safe loader

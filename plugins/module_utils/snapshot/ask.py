@@ -79,16 +79,18 @@ class Asker:
             self._note_cluster_id(value)
         if read.kind == 'Time':
             value = {**value, 'sent_at': sent, 'received_at': now()}
-        value = self.redactor.text(value) if isinstance(read, Log) else self.redactor.value(value)
-        return Datum(READ, value, now(), reason=reason and self.redactor.text(reason), complete=complete), None
+        return Datum(READ, self._redacted(read, value), now(), reason=reason and self.redactor.text(reason), complete=complete), None
 
     def ask_log(self, log_id, namespace, tail, machine):
         """The Datum of the log of one container."""
         try:
-            value, complete, reason = _text(machine.log(log_id, namespace, tail, LOG_BYTES, self.budget.seconds()))
+            value, complete, reason = text_of(machine.log(log_id, namespace, tail, LOG_BYTES, self.budget.seconds()))
         except TalosError as error:
             return self._failed(error)
         return Datum(READ, self.redactor.text(value), now(), reason=reason and self.redactor.text(reason), complete=complete)
+
+    def _redacted(self, read, value):
+        return self.redactor.text(value) if isinstance(read, Log) else self.redactor.value(value)
 
     def _call(self, read, machine, seconds):
         """C((value, complete, reason)) of a read."""
@@ -96,8 +98,8 @@ class Asker:
             return machine.resources(read.type, read.namespace, timeout=seconds), True, None
         if isinstance(read, Log):
             if read.method:
-                return _text(machine.stream(read.method, {}, LOG_BYTES, seconds, newest=True))
-            return _text(machine.log(read.kind, tail=LOG_TAIL, limit_bytes=LOG_BYTES, timeout=seconds))
+                return text_of(machine.stream(read.method, {}, LOG_BYTES, seconds, newest=True))
+            return text_of(machine.log(read.kind, tail=LOG_TAIL, limit_bytes=LOG_BYTES, timeout=seconds))
         if read.stream:
             found = machine.messages(read.method, read.request, timeout=seconds, most=ENTRIES_MOST)
             return [{name: value for name, value in message.items() if name != 'metadata'} for message in found], len(found) < ENTRIES_MOST, None
@@ -124,9 +126,9 @@ def _shaped(read, value, mark):
         raise ValueError(f'it has an unexpected form ({type(error).__name__})') from None
 
 
-def _text(stream):
+def text_of(stream, limit=LOG_BYTES):
     """C((text, complete, reason)) of a Stream; raises its error where nothing came before it."""
     if stream.error is not None and not stream.data:
         raise stream.error
-    reason = stream.error.message if stream.error is not None else f'cut at {LOG_BYTES} bytes' if stream.truncated else None
+    reason = stream.error.message if stream.error is not None else f'cut at {limit} bytes' if stream.truncated else None
     return stream.data.decode('utf-8', 'replace'), stream.complete and not stream.truncated, reason

@@ -20,12 +20,18 @@ MARK = 'redacted:'
 
 _NAMES = frozenset((
     'clusterid', 'serviceclusterid', 'userdata', 'kubeconfig', 'talosconfig', 'credential', 'credentials', 'authorization', 'psk',
-    'clientkeydata', 'bootstraptokenid',
+    'clientkeydata', 'bootstraptokenid', 'auth',
 ))
-_ENDINGS = ('key', 'token', 'secret', 'password', 'passwd', 'passphrase')
+_ENDINGS = ('key', 'token', 'secret', 'password', 'passwd', 'passphrase', 'salt')
 _PUBLIC = ('publickey', 'sortkey', 'hotkey')
-# The key of a Kubernetes taint, of which one of these stands beside it.
+# The key of a Kubernetes taint, of which one of these stands beside it; that of a toleration or a selector.
 _TAINT_EFFECTS = ('NoSchedule', 'PreferNoSchedule', 'NoExecute')
+_OPERATORS = ('Exists', 'Equal', 'In', 'NotIn', 'DoesNotExist', 'Gt', 'Lt')
+# Fields in which people put whatever they like: files, environments, headers. L(Redactor.whole) leaves their shape only.
+_ANYTHING = frozenset((
+    'content', 'contents', 'env', 'environment', 'environmentvariables', 'variables', 'extraheaders', 'extramanifestheaders', 'inlinemanifest',
+))
+_SECRET_DATA = ('data', 'stringData')
 
 _PRIVATE_KEY = re.compile(
     r'-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)', re.DOTALL)
@@ -44,6 +50,8 @@ _TRIGGERS = ('token', 'secret', 'passw', 'passphrase', 'apikey', 'accesskey', 'p
              'eyj', '://')
 _TELLTALES = (b'PRIVATE KEY', b'machine:', b'cluster:', b'contexts:', b'clusters:', b'users:', b'token:', b'client-key-data', b'secret:')
 _WORD = re.compile(r'[a-z-]{1,20}[.:]?')
+_MARKED = re.compile(MARK + '[0-9a-f]{8}')
+_VARIABLE = re.compile(r'([A-Za-z_][A-Za-z0-9_.]{0,99}=)([^=].*)', re.DOTALL)
 
 
 class Redactor:
@@ -63,10 +71,31 @@ class Redactor:
     def value(self, value):
         """A copy of plain data: fields with a secret's name replaced as a whole, texts in it by C(text)."""
         if isinstance(value, dict):
-            taint = value.get('effect') in _TAINT_EFFECTS
-            return {str(name): self.mark(item) if _is_secret(name, item) and not (taint and name == 'key') else self.value(item)
-                    for name, item in value.items()}
+            return {str(name): self.mark(item) if _is_secret(name, item, value) else self.value(item) for name, item in value.items()}
         return self._leaf(value, self.value)
+
+    def whole(self, value):
+        """As C(value), and stricter, for resources that are returned as a whole: what may hold anything keeps its shape alone.
+
+        Those are the data of a Secret, and files, environments and headers of whatever kind.
+        """
+        if not isinstance(value, dict):
+            return self._leaf(value, self.whole)
+        if value.get('kind') == 'Secret':
+            value = {name: self._leaves(item) if name in _SECRET_DATA else item for name, item in value.items()}
+        return {str(name): self.mark(item) if _is_secret(name, item, value) else self._leaves(item) if _plain(name) in _ANYTHING else self.whole(item)
+                for name, item in value.items()}
+
+    def _leaves(self, value, listed=False):
+        """A copy in which every text is a mark. Of what is C(listed), the variables C(NAME=value) and {name, value}, the name stays."""
+        if isinstance(value, dict):
+            return {str(name): item if listed and name in ('name', 'valueFrom') else self._leaves(item) for name, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self._leaves(item, listed=True) for item in value]
+        if not isinstance(value, (str, bytes)) or not value or _is_mark(value):
+            return value
+        variable = _VARIABLE.fullmatch(value) if listed and isinstance(value, str) else None
+        return variable[1] + self.mark(variable[2]) if variable else self.mark(value)
 
     def texts(self, value):
         """As C(value), where no field's name means a secret: a taint of Kubernetes has a key, too."""
@@ -116,11 +145,21 @@ class Redactor:
         return f'{name}{quote}{self.mark(value)}'
 
 
-def _is_secret(name, value):
-    if value is None or value == '' or isinstance(value, (bool, int, float, dict)):
+def _is_secret(name, value, beside):
+    if value is None or value == '' or isinstance(value, (bool, int, float, dict)) or _is_mark(value):
         return False
-    plain = re.sub('[^a-z]', '', str(name).lower())
+    if name == 'key' and (beside.get('effect') in _TAINT_EFFECTS or beside.get('operator') in _OPERATORS):
+        return False
+    plain = _plain(name)
     return plain in _NAMES or (plain.endswith(_ENDINGS) and not plain.endswith(_PUBLIC))
+
+
+def _plain(name):
+    return re.sub('[^a-z]', '', str(name).lower())
+
+
+def _is_mark(value):
+    return isinstance(value, str) and bool(_MARKED.fullmatch(value))
 
 
 def _tells(word):
