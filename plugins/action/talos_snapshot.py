@@ -25,8 +25,8 @@ from ansible.utils.display import Display
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.tasks import (
-    access, api_check, certsans_check, control_plane_check, controller_runtime_check, diagnose, etcd_health, health, kubelet_check,
-    kubernetes_api_check, members, network_check, own_checks, report, requirements_check, snapshot,
+    access, api_check, certsans_check, control_plane_check, controller_runtime_check, diagnose, etcd_health, health, kubeconfig, kubelet_check,
+    kubernetes_api_check, logs, members, network_check, own_checks, report, requirements_check, resource_info, service_info, snapshot,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.tasks.arguments import SPECS
 from ansible_collections.talosops.talos.plugins.module_utils.tasks.outcome import outcome
@@ -41,16 +41,23 @@ RUN = {
     'talos_diagnose': diagnose.run,
     'talos_etcd_health': etcd_health.run,
     'talos_health': health.run,
+    'talos_kubeconfig': kubeconfig.run,
     'talos_kubelet_check': kubelet_check.run,
     'talos_kubernetes_api_check': kubernetes_api_check.run,
+    'talos_logs': logs.run,
     'talos_members': members.run,
     'talos_network_check': network_check.run,
     'talos_report': report.run,
     'talos_requirements_check': requirements_check.run,
+    'talos_resource_info': resource_info.run,
+    'talos_service_info': service_info.run,
     'talos_snapshot': snapshot.run,
 }
+# Of Kubernetes these ask nothing: a kubeconfig among the defaults of the action group may be the very file that is to be made.
+WITHOUT_KUBERNETES = ('talos_kubeconfig', 'talos_logs', 'talos_resource_info', 'talos_service_info')
+# What is made of their result on the control node, by what it is called in an error.
+BROUGHT_BACK = {'talos_snapshot': 'a snapshot', 'talos_diagnose': 'a snapshot', 'talos_kubeconfig': 'a kubeconfig'}
 COLORS = {v.CRITICAL: 'bright red', v.ERROR: 'red', v.WARNING: 'yellow', v.UNKNOWN: 'cyan', v.INFO: 'blue', v.OK: 'green'}
-GATHERING = ('talos_snapshot', 'talos_diagnose')
 LOCALHOST = ('localhost', '127.0.0.1', '::1')
 
 display = Display()
@@ -81,7 +88,8 @@ class ActionModule(ActionBase):
         is_local = self._connection.transport == 'local'
         connects = not (params.get('snapshot') or params.get('reports'))
         if connects:
-            found = replace(access.find(params, self._cluster(task_vars), reader(self._loader)), tmp_dir=C.DEFAULT_LOCAL_TMP)
+            wanted = {name: value for name, value in params.items() if self.module not in WITHOUT_KUBERNETES or not name.startswith('kube')}
+            found = replace(access.find(wanted, self._cluster(task_vars), reader(self._loader)), tmp_dir=C.DEFAULT_LOCAL_TMP)
             self.secrets |= access.secrets(found)
             params['access'] = found
         if self._task.async_val:
@@ -92,6 +100,8 @@ class ActionModule(ActionBase):
         if snapshot.ARCHIVE in result:
             kept = snapshot.keep_archive(result, params, os.getcwd())
             return diagnose.finish(kept, params) if self.module == 'talos_diagnose' else kept
+        if kubeconfig.SEALED in result:
+            return kubeconfig.keep_sealed(result, params, check_mode)
         return result
 
     def _here(self, params, task_vars, check_mode, say):
@@ -99,14 +109,15 @@ class ActionModule(ActionBase):
         if self.module == 'talos_report':
             display.display('\n' + report.text_of(report.load(params), _paint) + '\n')
         elif self._led_nowhere(task_vars):
-            result['warnings'] = [f'delegate_to {self._task.delegate_to} had no effect, the task ran on the control node: the connection is local '
-                                  'by "connection: local" or by ansible_connection in the vars of a play. Set it for hosts in the inventory instead.']
+            said = (f'delegate_to {self._task.delegate_to} had no effect, the task ran on the control node: the connection is local '
+                    'by "connection: local" or by ansible_connection in the vars of a play. Set it for hosts in the inventory instead.')
+            result['warnings'] = [*result.get('warnings', ()), said]
         return result
 
     def _ship(self, params, task_vars, is_local):
         """Run the module file where the connection leads, with what was found here."""
-        if self._task.async_val and not is_local and self.module in GATHERING:
-            raise InputError('async cannot bring a snapshot back from another host.', 'Leave out async: the option deadline bounds the task.')
+        if self._task.async_val and not is_local and self.module in BROUGHT_BACK:
+            raise InputError(f'async cannot bring {BROUGHT_BACK[self.module]} back from another host.', 'Leave out async: the option deadline bounds the task.')
         arguments = {name: value for name, value in params.items() if value is not None and name not in access.CREDENTIALS + ('access',)}
         if 'access' in params:
             arguments['talosconfig_content'] = access.pack(replace(params['access'], tmp_dir=None, directory=os.getcwd() if is_local else None))
@@ -124,7 +135,7 @@ class ActionModule(ActionBase):
             prefix = f'Unsupported parameters for ({COLLECTION}.{self.module}) module: ' if isinstance(error, UnsupportedError) else ''
             raise InputError(prefix + error.msg)
         params = checked.validated_parameters
-        for name in ('snapshot', 'report_dir', 'reports'):
+        for name in ('snapshot', 'report_dir', 'reports', 'path'):
             if params.get(name):
                 params[name] = [os.path.abspath(path) for path in params[name]] if name == 'reports' else os.path.abspath(params[name])
         if params.get('checks') is not None:

@@ -37,6 +37,23 @@ attributes:
     support: full
 """
 
+    WRITES = r"""
+options: {}
+attributes:
+  check_mode:
+    support: full
+    details: It changes nothing on the cluster, in either mode. In check mode the file is not written.
+  diff_mode:
+    support: full
+    details: Names and dates are shown, never keys.
+  action:
+    support: full
+    details: With a local connection everything runs in the action plugin.
+  async:
+    support: partial
+    details: Not through another host.
+"""
+
     ACTIONGROUP = r"""
 options: {}
 attributes:

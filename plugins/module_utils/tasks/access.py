@@ -101,16 +101,32 @@ def of(params):
     return params['access']
 
 
-def gather(params, say, kinds=None, logs=None):
-    """The Snapshot of the cluster that the parameters name."""
-    access = of(params)
+def cluster_of(params):
+    """The cluster's name in reports."""
+    return of(params).cluster or of(params).context.name
+
+
+def seconds(params):
+    """C((timeout, deadline)). Raises InputError."""
     for option in ('timeout', 'deadline'):
         if not params[option] > 0:
             raise InputError(f'{option} must be a number of seconds above zero, not {params[option]}.')
+    return params['timeout'], params['deadline']
+
+
+def saying(params, say):
+    """C(say) with the cluster's name before every text, None where there is none."""
+    return say and (lambda text: say(f'{cluster_of(params)}: {text}'))
+
+
+def gather(params, say, kinds=None, logs=None):
+    """The Snapshot of the cluster that the parameters name."""
+    access = of(params)
+    timeout, deadline = seconds(params)
     snapshot = gathering.gather(
         access.context, name=access.cluster, nodes=params.get('nodes') or (), endpoints=params.get('endpoints') or None, proxy=params.get('proxy'),
-        kube=access.kube, kinds=kinds, logs=logs, timeout=params['timeout'], deadline=params['deadline'], tmp_dir=access.tmp_dir,
-        say=say and (lambda text: say(f'{access.cluster or access.context.name}: {text}')), collection=VERSION)
+        kube=access.kube, kinds=kinds, logs=logs, timeout=timeout, deadline=deadline, tmp_dir=access.tmp_dir, say=saying(params, say),
+        collection=VERSION)
     snapshot.client['local_file'] = access.local_file
     return snapshot
 

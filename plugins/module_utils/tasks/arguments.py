@@ -8,9 +8,12 @@ C(SPECS) maps a module's name to the keyword arguments of AnsibleModule and Argu
 from __future__ import annotations
 
 from ansible_collections.talosops.talos.plugins.module_utils.judge.verdict import CRITICAL, FAIL_ON
+from ansible_collections.talosops.talos.plugins.module_utils.tasks.facts import RESULT_BYTES
 
 TIMEOUT = 10.0
 DEADLINE = 60.0
+# Of a service (talos-api 5.2).
+STATES = ('Initialized', 'Preparing', 'Waiting', 'Starting', 'Running', 'Stopping', 'Finished', 'Failed', 'Skipped')
 
 CONNECTION = {
     'talosconfig': {'type': 'path'},
@@ -34,6 +37,9 @@ SNAPSHOT = {
     'snapshot': {'type': 'path'},
 }
 EXCLUSIVE = [('talosconfig', 'talosconfig_content'), ('kubeconfig', 'kubeconfig_content')]
+LIMIT = {
+    'limit_bytes': {'type': 'int', 'default': RESULT_BYTES},
+}
 
 _SECTION = {
     'argument_spec': {**SNAPSHOT, **CONNECTION, **JUDGEMENT},
@@ -64,6 +70,54 @@ SPECS = {
         'mutually_exclusive': EXCLUSIVE,
     },
     'talos_api_check': _SECTION,
+    'talos_resource_info': {
+        'argument_spec': {
+            **CONNECTION,
+            'type': {'type': 'str', 'required': True},
+            'namespace': {'type': 'str'},
+            'id': {'type': 'str'},
+            'query': {'type': 'str'},
+            **LIMIT,
+        },
+        'mutually_exclusive': EXCLUSIVE,
+    },
+    'talos_service_info': {
+        'argument_spec': {
+            **CONNECTION,
+            'services': {'type': 'list', 'elements': 'str'},
+            'states': {'type': 'list', 'elements': 'str', 'choices': list(STATES)},
+            'events': {'type': 'int', 'default': 5},
+            **LIMIT,
+        },
+        'mutually_exclusive': EXCLUSIVE,
+    },
+    'talos_logs': {
+        'argument_spec': {
+            **CONNECTION,
+            'services': {'type': 'list', 'elements': 'str'},
+            'containers': {'type': 'list', 'elements': 'str'},
+            'dmesg': {'type': 'bool', 'default': False},
+            'tail': {'type': 'int', 'default': 100},
+            'regexp': {'type': 'str'},
+            'since': {'type': 'str'},
+            **LIMIT,
+        },
+        'mutually_exclusive': EXCLUSIVE,
+    },
+    'talos_kubeconfig': {
+        'argument_spec': {
+            **CONNECTION,
+            'path': {'type': 'path', 'required': True},
+            'merge': {'type': 'bool', 'default': False},
+            'activate': {'type': 'bool', 'default': False},
+            'context_name': {'type': 'str'},
+            'server': {'type': 'str'},
+            'min_valid': {'type': 'str', 'default': '30d'},
+            'backup': {'type': 'bool', 'default': False},
+            'force': {'type': 'bool', 'default': False},
+        },
+        'mutually_exclusive': EXCLUSIVE,
+    },
     # It never connects, and takes the connection options so that module_defaults for the action group fit every module.
     'talos_report': {
         'argument_spec': {

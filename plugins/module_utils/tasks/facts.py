@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import json
 
+from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError
+
 RESULT_BYTES = 60 * 1024
 FACTS_BYTES = 30 * 1024
 MACHINES_MOST = 200
@@ -64,3 +66,21 @@ def _cut_facts(result):
 
 def _size(result):
     return len(json.dumps(result, ensure_ascii=False).encode())
+
+
+def fitting(items, most):
+    """How many of the first C(items) fit into C(most) bytes of JSON together."""
+    size = 0
+    for number, item in enumerate(items):
+        size += _size(item) + 2
+        if size > most:
+            return number
+    return len(items)
+
+
+def limit_of(params):
+    """The option limit_bytes. Raises InputError."""
+    limit = params['limit_bytes']
+    if limit <= 0:
+        raise InputError(f'limit_bytes must be a number of bytes above zero, not {limit}.')
+    return limit
