@@ -83,9 +83,9 @@ SIGNATURES = (
         'needles': ('x509: certificate signed by unknown authority',),
         'severity': 'error',
         'meaning': (
-            'talosconfig of another cluster, or the node is still in maintenance mode (self-signed CA). In mainte'
-            'nance mode exactly this text (rec); for another CA of the same name Go adds (possibly because of "x5'
-            '09: Ed25519 verification failure" ... "talos").'
+            'The talosconfig is of another cluster, or the machine is in maintenance mode, where it serves a cert'
+            'ificate that it made itself. For another CA of the same name the text goes on with (possibly because'
+            ' of "x509: Ed25519 verification failure" ...).'
         ),
         'remedy': (
             'Check context/CA fingerprint of talosconfig; if the node is in maintenance mode use --insecure only '
@@ -122,9 +122,9 @@ SIGNATURES = (
         'needles': ('remote error: tls: bad certificate',),
         'severity': 'error',
         'meaning': (
-            'Server refuses the client certificate: wrong cluster, clock of the node wrong (1970), or pre-1.5 tal'
-            'osconfig without the key usage enforced since 1.12. Not seen in the recordings: a foreign CA gives a'
-            'pi.client_ca_unknown, no certificate api.client_cert_missing, expiry api.client_cert_expired.'
+            'The server refuses the client certificate: another cluster, a clock of the machine that is wrong, or'
+            ' a talosconfig from before Talos 1.5, whose key usage is refused since 1.12. A foreign CA shows as a'
+            'pi.client_ca_unknown, no certificate as api.client_cert_missing, expiry as api.client_cert_expired.'
         ),
         'remedy': 'Check node time (console), then reissue talosconfig.',
         'judged_by': 'talos_api.client_refused',
@@ -259,7 +259,7 @@ SIGNATURES = (
         'needles': ('nodes are not set for the command',),
         'severity': 'error',
         'meaning': 'talosconfig has no nodes and none were given.',
-        'remedy': 'Pass nodes explicitly (the collection must always do so).',
+        'remedy': 'Name the nodes (--nodes, or nodes in the context).',
         'judged_by': 'client',
         'reference': 'https://github.com/siderolabs/talos/blob/ad8823176/cmd/talosctl/pkg/talos/global/factory.go#L66',
     },
@@ -323,7 +323,7 @@ SIGNATURES = (
             'n the host LOST its own addresses (link down, DHCP lease gone) and only CNI addresses are left: then'
             ' the details name pod addresses only.'
         ),
-        'remedy': 'As api.cert_no_ip_sans.',
+        'remedy': 'Give pods or services a free range before the cluster is bootstrapped, or renumber the hosts.',
         'not_when': (
             'the "host routed addresses" in the details are all on CNI links (flannel.1, cni0 ...): then the root'
             ' is net.address_lost; or a later "diagnostic resolved" with the same id; or the Diagnostics resource'
@@ -346,7 +346,7 @@ SIGNATURES = (
             'Member published without addresses: all its addresses are in Kubernetes CIDRs (service 10.96.0.0/12 '
             'reaches to 10.111.255.255).'
         ),
-        'remedy': 'As api.cert_no_ip_sans.',
+        'remedy': 'Give pods or services a free range before the cluster is bootstrapped, or renumber the hosts.',
         'judged_by': 'talos_api.member_without_address',
         'reference': 'https://github.com/siderolabs/talos/issues/8099',
     },
@@ -425,10 +425,10 @@ SIGNATURES = (
         'severity': 'error',
         'title': 'the bridge of the pods has another address than its Node',
         'meaning': (
-            'Pod CIDR of the node changed (node object deleted and re-created, or nodeIP change) while the old br'
-            'idge exists.'
+            'The pod network of the Node was changed (its Node was deleted and came back, or its address changed)'
+            ' while the old bridge is there: no pod is started on it any more.'
         ),
-        'remedy': 'Drain and reboot the node. A side effect to expect after deleting a live Node object.',
+        'remedy': 'Drain the node and reboot it.',
         'judged_by': 'kubelet.node_not_ready.log_sign',
         'reference': 'https://github.com/siderolabs/talos/issues/10870',
     },
@@ -456,7 +456,7 @@ SIGNATURES = (
             'Service gated on time sync. Normal for seconds at boot; a fault when it is the last event for > 2 mi'
             'n.'
         ),
-        'remedy': 'See time.query_error.',
+        'remedy': 'Let the machine reach a time server.',
         'judged_by': 'time.not_synced',
         'reference': 'https://github.com/siderolabs/talos/issues/5350',
     },
@@ -537,7 +537,7 @@ SIGNATURES = (
         'needles': ('does not meet memory requirements: expected at least ',),
         'severity': 'error',
         'meaning': 'talosctl health blocks here and never reaches later checks.',
-        'remedy': 'Give RAM; our own run must go on with other checks.',
+        'remedy': 'Give the machine more memory; talosctl health itself goes no further.',
         'reference': 'https://github.com/siderolabs/talos/issues/8592',
     },
     {
@@ -593,10 +593,13 @@ SIGNATURES = (
         'wins_over': ('image.retrying_pull', 'service.pre_failed'),
         'severity': 'critical',
         'title': 'a write failed for lack of space',
-        'meaning': 'EPHEMERAL full (images, logs, emptyDir) or, in maintenance/upgrade on small RAM, the tmpfs is full.',
+        'meaning': (
+            'A write failed because a file system is full: EPHEMERAL (images, logs, volumes of pods), or in memor'
+            'y on a machine with little of it.'
+        ),
         'remedy': (
-            'Find the user of space (`talosctl usage /var`), prune images/pods; for 1 GiB machines more RAM. Neve'
-            'r delete /var/lib/etcd.'
+            'Find what uses the space (talosctl usage /var) and remove images or pods that are not needed. Never '
+            'delete anything in /var/lib/etcd.'
         ),
         'judged_by': 'system_requirements.log_sign',
         'reference': 'https://github.com/siderolabs/talos/issues/10073',
@@ -623,8 +626,14 @@ SIGNATURES = (
         'needles': (' Shutting down filesystem', 'Buffer I/O error', 'EXT4-fs error', 'blk_update_request: I/O error'),
         'severity': 'critical',
         'title': 'the kernel reports errors of a disk',
-        'meaning': 'Failing disk; etcd corruption risk.',
-        'remedy': 'Replace disk: leave etcd, drain, reset, rejoin. Take an etcd snapshot now.',
+        'meaning': (
+            'The kernel could not read or write a disk, or a file system shut itself down. etcd and the container'
+            ' runtime may lose data.'
+        ),
+        'remedy': (
+            'Take a snapshot of etcd now (talosctl etcd snapshot). Then replace the disk: drain the node, let it '
+            'leave etcd, reset it, and join it again.'
+        ),
         'judged_by': 'system_requirements.log_sign',
         'reference': 'https://github.com/kubernetes/node-problem-detector/blob/6632ca67/config/kernel-monitor.json',
     },
@@ -636,8 +645,14 @@ SIGNATURES = (
         'needles': (' blocked for more than ',),
         'severity': 'error',
         'title': 'a program waits for a disk for minutes',
-        'meaning': 'Storage stall.',
-        'remedy': 'Check storage backend.',
+        'meaning': (
+            'A program has been waiting for its storage for two minutes and more: etcd and the kubelet stand stil'
+            'l meanwhile.'
+        ),
+        'remedy': (
+            'Look at the storage behind this machine: the disk itself, the hypervisor or the network that it come'
+            's through.'
+        ),
         'judged_by': 'system_requirements.log_sign',
         'reference': 'https://github.com/kubernetes/node-problem-detector/blob/6632ca67/config/kernel-monitor.json',
     },
@@ -692,7 +707,10 @@ SIGNATURES = (
             'Pull keeps failing; `why` tells DNS / TLS / 401-403 / 429 / space. Printed once per distinct error; '
             'the later attempts show only image.pull_attempt and image.fetch_failed.'
         ),
-        'remedy': 'By cause.',
+        'remedy': (
+            'It names the reason: name resolution, TLS, credentials, a limit of the registry, or space on the dis'
+            'k.'
+        ),
         'judged_by': 'etcd.all_in_pre',
         'reference': 'https://github.com/siderolabs/talos/issues/10073',
     },
@@ -705,8 +723,11 @@ SIGNATURES = (
         'wins_over': ('image.etcd_pull_failed', 'service.pre_failed', 'image.retrying_pull'),
         'severity': 'error',
         'title': 'a registry mirror answers with a web page',
-        'meaning': 'Mirror answers a web page (login, captive portal, wrong path).',
-        'remedy': 'Correct mirror endpoint (overridePath, /v2).',
+        'meaning': (
+            'The registry mirror answers with a web page instead of an image: a login, a captive portal, or a wro'
+            'ng path.'
+        ),
+        'remedy': 'Correct the endpoint of the mirror in machine.registries (overridePath, a path that ends in /v2).',
         'judged_by': 'etcd.all_pre.log_sign',
         'reference': 'https://github.com/siderolabs/talos/issues/5195',
     },
@@ -884,7 +905,7 @@ SIGNATURES = (
         'needles': ('NOSPACE',),
         'severity': 'critical',
         'meaning': 'NOSPACE alarm is armed.',
-        'remedy': 'As etcd.nospace.',
+        'remedy': 'Snapshot first; defragment one member after the other, the leader last; then disarm once.',
         'judged_by': 'etcd.alarm_nospace',
         'reference': 'https://www.talos.dev/v1.11/advanced/etcd-maintenance',
     },
@@ -912,7 +933,7 @@ SIGNATURES = (
         'needles': ('etcdserver: corrupt cluster',),
         'severity': 'critical',
         'meaning': 'Same, from the API.',
-        'remedy': 'As etcd.alarm_corrupt_row.',
+        'remedy': 'Never disarm it to silence it: replace the bad member.',
         'judged_by': 'etcd.alarm_corrupt',
         'reference': 'https://github.com/etcd-io/etcd/blob/c34dc7ee0/api/v3rpc/rpctypes/error.go#L87',
     },
@@ -924,7 +945,7 @@ SIGNATURES = (
         'needles': ('serving /health false due to an alarm',),
         'severity': 'error',
         'meaning': 'HTTP health false because of an alarm.',
-        'remedy': 'As the alarm.',
+        'remedy': 'Treat the alarm that it names.',
         'judged_by': 'etcd.alarm_nospace',
         'reference': 'https://github.com/etcd-io/etcd/blob/c34dc7ee0/server/etcdserver/api/etcdhttp/health.go#L202',
     },
@@ -954,7 +975,7 @@ SIGNATURES = (
         'needles': ('data-dir used by this member must be removed',),
         'severity': 'error',
         'meaning': 'Companion of etcd.member_removed.',
-        'remedy': 'As above.',
+        'remedy': 'If the others hold a quorum, reset the partition EPHEMERAL of that node alone.',
         'judged_by': 'etcd.crash_loop',
         'reference': 'https://github.com/siderolabs/omni/issues/750',
     },
@@ -967,12 +988,12 @@ SIGNATURES = (
         'severity': 'critical',
         'title': 'etcd meets a member of another cluster',
         'meaning': (
-            'Data of an old cluster on disk, or two clusters were bootstrapped from the same secrets (double boot'
-            'strap).'
+            'A member with the data of another etcd cluster talks to this one: an old installation on its disk, o'
+            'r two clusters that were bootstrapped from the same secrets.'
         ),
         'remedy': (
-            'Find which cluster ID has the majority/real data; wipe EPHEMERAL of the odd one out. If two nodes we'
-            're bootstrapped: keep the one with Kubernetes data.'
+            'Find out which cluster holds the real data before anything is wiped; then reset EPHEMERAL of the mac'
+            'hine that is in the wrong one.'
         ),
         'judged_by': 'etcd.other.log_sign',
         'reference': 'https://github.com/openebs/mayastor/issues/1659',
@@ -985,8 +1006,8 @@ SIGNATURES = (
         'needles': ('ignored streaming request; ID mismatch', 'streaming request ignored (ID mismatch'),
         'severity': 'warning',
         'title': 'an etcd member talks to one that was replaced',
-        'meaning': 'A peer talks to a member that was replaced under the same address.',
-        'remedy': 'Remove the stale member / restart the peer.',
+        'meaning': 'A peer has the address of a member that was replaced.',
+        'remedy': 'Remove the old member by its id, or reboot the machine that still talks to it.',
         'judged_by': 'etcd.other.log_sign',
         'reference': 'https://github.com/etcd-io/etcd/issues/9613',
     },
@@ -999,8 +1020,8 @@ SIGNATURES = (
         'severity': 'error',
         'transient': ('peer reboot',),
         'title': 'etcd does not reach another member',
-        'meaning': 'A listed member is unreachable on 2380: node down, firewall, or stale member of a removed node.',
-        'remedy': 'Match the peer with a live machine. Live -> network. No machine -> stale member.',
+        'meaning': 'The member runs, and this one does not reach it: they cannot exchange what etcd writes.',
+        'remedy': 'Let TCP port 2380 through between all control plane nodes, in both directions.',
         'not_when': (
             "the peer is rebooting (< 5 min) or its etcd never started (then the peer's own service state is the "
             'root)'
@@ -1038,7 +1059,7 @@ SIGNATURES = (
         'severity': 'warning',
         'transient': ('load', 'election'),
         'meaning': 'Quorum lost or leader very slow.',
-        'remedy': 'Separate by leader presence and fsync latency.',
+        'remedy': 'See whether there is a leader, and how long the disks take to sync.',
         'not_when': 'a leader exists now and fewer than 3 in the last 5 min (2 in a healthy log)',
         'judged_by': 'evidence',
         'reference': 'https://github.com/etcd-io/etcd/issues/13169',
@@ -1053,7 +1074,7 @@ SIGNATURES = (
         'severity': 'warning',
         'transient': ('election',),
         'meaning': 'Leader election during a request; frequent = slow disk/network/CPU.',
-        'remedy': 'Check fsync, CPU steal, network RTT.',
+        'remedy': 'Look at the time that disks take to sync, at the CPU, and at the network between the members.',
         'not_when': 'raft_term is stable over two samples (20 in one burst of a healthy log)',
         'judged_by': 'etcd.leader_unstable',
         'reference': 'https://github.com/etcd-io/etcd/issues/13169',
@@ -1080,7 +1101,7 @@ SIGNATURES = (
         'needles': ('apply request took too long', 'took too long ('),
         'severity': 'info',
         'meaning': 'Slow apply. Single lines are noise; rate > 10/min matters.',
-        'remedy': 'As etcd.slow_heartbeat.',
+        'remedy': 'Give etcd a faster disk; do not tune timeouts in a hurry.',
         'judged_by': 'etcd.slow_disk',
         'reference': 'https://github.com/etcd-io/etcd/issues/13169',
     },
@@ -1218,10 +1239,10 @@ SIGNATURES = (
         'severity': 'warning',
         'title': 'etcd refuses the certificate of a peer or client',
         'meaning': (
-            'Peer/client with other CA (node of another cluster) or clock skew. Only TLS causes count: resets and'
-            ' timeouts of the same message are etcd.conn_dropped.'
+            'A peer or client comes with a certificate of another CA, or with a clock that is wrong: a machine of'
+            ' another cluster, most often.'
         ),
-        'remedy': 'Check source address and time.',
+        'remedy': 'Look at the address that the line names, and compare clocks and cluster.etcd.ca.',
         'judged_by': 'etcd.other.log_sign',
         'reference': 'https://github.com/etcd-io/etcd/blob/c34dc7ee0/server/embed/config_logging.go#L205',
     },
@@ -1304,10 +1325,7 @@ SIGNATURES = (
         'pattern': 'expected to have (?P<want>\\d+) members, got (?P<got>\\d+)',
         'needles': ('expected to have ',),
         'severity': 'error',
-        'meaning': (
-            'Member lists differ from the control plane count. Not seen in the recordings; the usual blockers are'
-            ' health.service_state and health.pod_count.'
-        ),
+        'meaning': 'The member lists differ from the number of control plane nodes.',
         'remedy': 'Which node/member is missing?',
         'judged_by': 'etcd.members_differ',
         'reference': 'https://github.com/siderolabs/cluster-api-control-plane-provider-talos/issues/262',
@@ -1395,8 +1413,8 @@ SIGNATURES = (
         'wins_over': ('k8sapi.endpoint_watch_error',),
         'severity': 'error',
         'title': 'the control plane endpoint is dialled without its port',
-        'meaning': 'Endpoint URL without :6443.',
-        'remedy': 'Set .cluster.controlPlane.endpoint with the port.',
+        'meaning': 'The URL of the control plane endpoint has no port, so that 443 is dialled.',
+        'remedy': 'Write the port into cluster.controlPlane.endpoint (https://…:6443) on all machines.',
         'judged_by': 'kubernetes_api.endpoint.log_sign',
         'reference': 'https://github.com/siderolabs/talos/issues/9209',
     },
@@ -1416,8 +1434,8 @@ SIGNATURES = (
             ' nodes are not seen and health/KubeSpan/KubePrism lists go stale.'
         ),
         'remedy': (
-            'Open TCP 443 to it, or self-host, or accept (air-gapped). Behind a forward proxy check the version ('
-            '#10136 was a bug there).'
+            'Let TCP port 443 to the service through, run a service of your own, or accept it where there is no w'
+            'ay out. Behind a forward proxy look at the version of Talos.'
         ),
         'judged_by': 'discovery.service_unreachable',
         'reference': 'https://github.com/siderolabs/talos/issues/10136',
@@ -1565,8 +1583,11 @@ SIGNATURES = (
         'needles': ('failed to acquire lease: node ',),
         'severity': 'error',
         'title': 'the Node has no pod network',
-        'meaning': 'controller-manager does not allocate node CIDRs (exhausted /16, disabled, or down).',
-        'remedy': 'Check kube-controller-manager; pod CIDR size.',
+        'meaning': (
+            'kube-controller-manager has given the Node no pod network: it is down, does not allocate any, or non'
+            'e is left in the range.'
+        ),
+        'remedy': 'Look at kube-controller-manager, and at the size of cluster.network.podSubnets.',
         'judged_by': 'kubelet.node_not_ready.log_sign',
         'reference': 'https://github.com/flannel-io/flannel/issues/1558',
     },
@@ -1607,7 +1628,7 @@ SIGNATURES = (
         'needles': ('no serving certificate available for the kubelet',),
         'severity': 'warning',
         'meaning': 'Same, from kubelet.',
-        'remedy': 'As diag.kubelet_csr.',
+        'remedy': 'Approve the request after checking it, or install an approver.',
         'reference': 'https://github.com/kubernetes/kubernetes/issues/59372',
     },
     {
@@ -1697,8 +1718,11 @@ SIGNATURES = (
         'needles': ('no matching key was found for the provided ',),
         'severity': 'critical',
         'title': 'the API server cannot decrypt what is stored',
-        'meaning': 'Encryption key/name changed (wrong secrets after restore, 1.14 multidoc migration).',
-        'remedy': 'Restore the key and its name; do not delete Secrets.',
+        'meaning': (
+            'Secrets in etcd were encrypted with a key, or under a name of it, that this API server does not have'
+            ': the wrong secrets after a restore, or a renamed key. What they hold cannot be read.'
+        ),
+        'remedy': 'Give the API servers the former key under its former name. Do not delete the Secrets.',
         'judged_by': 'controlplane.pod_status.log_sign',
         'reference': 'https://github.com/siderolabs/talos/issues/13885',
     },
@@ -1756,8 +1780,14 @@ SIGNATURES = (
         'severity': 'error',
         'transient': ('boot',),
         'title': 'KubePrism does not listen',
-        'meaning': 'KubePrism not listening (disabled, or did not start after an upgrade).',
-        'remedy': 'machine.features.kubePrism; reboot of the node restarts it.',
+        'meaning': (
+            'Nothing listens on 127.0.0.1:7445, through which Talos and the kubelet reach the Kubernetes API of t'
+            'heir cluster. It is switched off, or did not start.'
+        ),
+        'remedy': (
+            'See whether machine.features.kubePrism is enabled (talosctl get kubeprismstatuses). If it is, reboot'
+            ' the node.'
+        ),
         'judged_by': 'controlplane.pod_status.log_sign',
         'reference': 'https://github.com/siderolabs/talos/issues/10598',
     },
@@ -1773,11 +1803,8 @@ SIGNATURES = (
         'severity': 'error',
         'transient': ('boot',),
         'title': 'KubePrism has no API server behind it',
-        'meaning': (
-            'KubePrism listens but has no healthy API server behind it. Often followed by `- error from a previou'
-            's attempt: read tcp ... connection reset by peer`.'
-        ),
-        'remedy': 'API servers down / 6443 blocked between nodes.',
+        'meaning': 'KubePrism listens, but finds no API server that it could pass the connection to.',
+        'remedy': 'Look at the API servers, and let TCP 6443 through from this node to every control plane node.',
         'not_when': 'the same controller has not failed in the last 5 min (3-7 at each bootstrap: API server not up yet)',
         'judged_by': 'controlplane.pod_status.log_sign',
         'reference': 'https://github.com/siderolabs/talos/issues/9271',
@@ -1794,10 +1821,13 @@ SIGNATURES = (
         'severity': 'error',
         'title': 'an API server behind KubePrism has no certificate for 127.0.0.1',
         'meaning': (
-            'An API server without 127.0.0.1 in its SANs is behind KubePrism (kubeadm migration, LB to foreign AP'
-            'I servers).'
+            'KubePrism reached an API server whose certificate does not name 127.0.0.1: one that Talos did not se'
+            't up, or one behind a balancer of another cluster.'
         ),
-        'remedy': "Add 127.0.0.1 to that API server's SANs; machine.certSANs does not help.",
+        'remedy': (
+            "Add 127.0.0.1 to the names of that API server's certificate (machine.certSANs does not do it), or ta"
+            'ke it out of the endpoints.'
+        ),
         'judged_by': 'kubernetes_api.endpoint.log_sign',
         'reference': 'https://github.com/siderolabs/talos/issues/11105',
     },
@@ -1874,7 +1904,7 @@ SIGNATURES = (
         'needles': ('error creating etcd session: ',),
         'severity': 'error',
         'meaning': 'Manifest apply needs an etcd mutex; etcd refuses.',
-        'remedy': 'By `why`.',
+        'remedy': 'Repair etcd: the text says what it refuses.',
         'judged_by': 'controlplane.manifest_apply_fails',
         'reference': 'https://github.com/siderolabs/talos/issues/4888',
     },
@@ -1967,10 +1997,13 @@ SIGNATURES = (
         'severity': 'error',
         'title': 'a reset was given up because its Node was gone',
         'meaning': (
-            'Node object deleted before a graceful reset: reset aborts and etcd is not left. Order matters: reset'
-            ' first, delete node after.'
+            'The Node had been deleted before the machine was reset. The reset stopped, and the machine has not l'
+            'eft etcd.'
         ),
-        'remedy': 'Use graceful=false only for workers, or leave etcd first.',
+        'remedy': (
+            'On a control plane node let it leave etcd first (talosctl etcd leave); then reset it with --graceful'
+            '=false. Next time reset first, and delete the Node after that.'
+        ),
         'judged_by': 'kubelet.stale_nodes.log_sign',
         'reference': 'https://github.com/siderolabs/sidero/issues/644',
     },
@@ -1984,8 +2017,14 @@ SIGNATURES = (
         'needles': ('plugin/errors: 2 ',),
         'severity': 'error',
         'title': "CoreDNS gets no answer from the host's DNS",
-        'meaning': 'CoreDNS cannot reach Talos host DNS (Cilium >= 1.16.5 bpf masquerade with forwardKubeDNSToHost).',
-        'remedy': 'Cilium bpf.hostLegacyRouting or forwardKubeDNSToHost: false, restart CoreDNS.',
+        'meaning': (
+            'Names outside the cluster are not resolved for pods: CoreDNS forwards to the DNS of the host, and ge'
+            'ts no answer. Cilium with BPF masquerading and forwardKubeDNSToHost do not go together.'
+        ),
+        'remedy': (
+            'Set bpf.hostLegacyRouting in Cilium, or machine.features.hostDNS.forwardKubeDNSToHost: false; then r'
+            'estart CoreDNS.'
+        ),
         'judged_by': 'controlplane.other.log_sign',
         'reference': 'https://github.com/siderolabs/talos/issues/10002',
     },
@@ -2002,11 +2041,11 @@ SIGNATURES = (
             'f the attempts.'
         ),
         'remedy': (
-            'Check notAfter and issuer of the client certificate locally; repeat the call 2-3 times to get the al'
-            'ert; a Python client must read the TLS alert even when its write failed.'
+            'Check the dates and the issuer of the client certificate; repeat the call two or three times to see '
+            'the alert.'
         ),
         'judged_by': 'talos_api.client_refused',
-        'reference': 'truth/client-errors/version-expired-1.err',
+        'reference': 'recording of Talos v1.13.9: client-errors, version-expired-1.err',
     },
     {
         'id': 'api.client_ca_unknown',
@@ -2018,7 +2057,7 @@ SIGNATURES = (
         'meaning': 'The client certificate is not signed by the OS CA of this cluster (server CA verified).',
         'remedy': 'Use the talosconfig of this cluster; after a CA rotation issue a new client certificate.',
         'judged_by': 'talos_api.client_refused',
-        'reference': 'truth/client-errors/version-unknowncert.err',
+        'reference': 'recording of Talos v1.13.9: client-errors, version-unknowncert.err',
     },
     {
         'id': 'api.client_cert_missing',
@@ -2030,7 +2069,7 @@ SIGNATURES = (
         'meaning': 'The context has no crt/key (or they were not sent).',
         'remedy': 'Complete the context; SideroV1/Omni contexts do not work against a plain apid.',
         'judged_by': 'talos_api.client_refused',
-        'reference': 'truth/client-errors/version-nocert.err',
+        'reference': 'recording of Talos v1.13.9: client-errors, version-nocert.err',
     },
     {
         'id': 'api.key_mismatch',
@@ -2042,7 +2081,7 @@ SIGNATURES = (
         'meaning': 'crt and key of the context do not belong together.',
         'remedy': 'Restore the pair or issue a new one.',
         'judged_by': 'talos_api.talosconfig_problem',
-        'reference': 'truth/client-errors/version-keymismatch.err',
+        'reference': 'recording of Talos v1.13.9: client-errors, version-keymismatch.err',
     },
     {
         'id': 'api.endpoint_dns',
@@ -2054,7 +2093,7 @@ SIGNATURES = (
         'meaning': 'The endpoint name does not resolve on the control host.',
         'remedy': 'Fix DNS or use addresses as endpoints.',
         'judged_by': 'talos_api.endpoint_dead',
-        'reference': 'truth/client-errors/version-nxdomain-endpoint.err',
+        'reference': 'recording of Talos v1.13.9: client-errors, version-nxdomain-endpoint.err',
     },
     {
         'id': 'api.node_unresolvable',
@@ -2069,7 +2108,7 @@ SIGNATURES = (
         ),
         'remedy': 'Use node addresses; repeat the metadata value instead of joining.',
         'judged_by': 'client',
-        'reference': 'wire/err-nodes-comma-Version.json',
+        'reference': 'recording of Talos v1.13.9: wire, err-nodes-comma-Version.json',
     },
     {
         'id': 'api.invalid_target',
@@ -2081,7 +2120,7 @@ SIGNATURES = (
         'meaning': 'Empty node value, or a port appended to it.',
         'remedy': 'Send a bare address or name.',
         'judged_by': 'client',
-        'reference': 'wire/err-node-with-port-Version.json',
+        'reference': 'recording of Talos v1.13.9: wire, err-node-with-port-Version.json',
     },
     {
         'id': 'api.grpcio_ed25519',
@@ -2094,9 +2133,9 @@ SIGNATURES = (
             'grpcio (BoringSSL) against the Ed25519 certificates of Talos; identical for good and bad credentials'
             ', so it says nothing about them.'
         ),
-        'remedy': 'Use the in-process TLS tunnel.',
+        'remedy': 'Speak TLS by other means than the one of grpcio.',
         'judged_by': 'client',
-        'reference': 'truth/client-errors/python-grpcio.json',
+        'reference': 'recording of Talos v1.13.9: client-errors, python-grpcio.json',
     },
     {
         'id': 'api.not_tls',
@@ -2108,7 +2147,7 @@ SIGNATURES = (
         'meaning': 'Plain text sent to apid (or a proxy in between dropped the connection).',
         'remedy': 'Use TLS; check load balancers.',
         'judged_by': 'talos_api.endpoint_not_talos',
-        'reference': 'wire/tls-plain.json',
+        'reference': 'recording of Talos v1.13.9: wire, tls-plain.json',
     },
     {
         'id': 'api.log_missing',
@@ -2123,7 +2162,7 @@ SIGNATURES = (
         ),
         'remedy': 'Read the service state instead.',
         'judged_by': 'client',
-        'reference': 'truth/healthy/logs_etcd_5.err',
+        'reference': 'recording of Talos v1.13.9: healthy, logs_etcd_5.err',
     },
     {
         'id': 'api.restart_refused',
@@ -2135,7 +2174,7 @@ SIGNATURES = (
         'meaning': 'Only kubelet and ext-* can be restarted by API.',
         'remedy': 'Reboot the node.',
         'judged_by': 'client',
-        'reference': 'truth/nospace/etcd_service_restart.err',
+        'reference': 'recording of Talos v1.13.9: nospace, etcd_service_restart.err',
     },
     {
         'id': 'api.pull_not_found',
@@ -2147,7 +2186,7 @@ SIGNATURES = (
         'meaning': 'ImagePull: the registry (or mirror) does not have the tag.',
         'remedy': 'Correct the tag or fill the mirror.',
         'judged_by': 'client',
-        'reference': 'truth/kubelet-bad-image/image_pull.err',
+        'reference': 'recording of Talos v1.13.9: kubelet-bad-image, image_pull.err',
     },
     {
         'id': 'service.pre_failed',
@@ -2163,7 +2202,7 @@ SIGNATURES = (
         'remedy': 'Remove the cause; kubelet: ServiceStart; etcd: reboot the node.',
         'not_when': 'a later event of the same service is Starting',
         'judged_by': 'kubelet.not_running',
-        'reference': 'truth/pre-bootstrap/logs_machined.out',
+        'reference': 'recording of Talos v1.13.9: pre-bootstrap, logs_machined.out',
     },
     {
         'id': 'image.fetch_failed',
@@ -2183,7 +2222,7 @@ SIGNATURES = (
         'remedy': '404: tag not there; 401/403: credentials; 429: rate limit. The host shows which mirror answered.',
         'not_when': 'a later line shows the image complete or the service runs',
         'judged_by': 'etcd.all_in_pre',
-        'reference': 'truth/etcd-image-pull-failed/logs_machined_cp3.out',
+        'reference': 'recording of Talos v1.13.9: etcd-image-pull-failed, logs_machined_cp3.out',
     },
     {
         'id': 'image.pull_attempt',
@@ -2199,7 +2238,7 @@ SIGNATURES = (
         ),
         'remedy': 'None while it moves.',
         'judged_by': 'evidence',
-        'reference': 'truth/kubelet-bad-image/logs_machined.out',
+        'reference': 'recording of Talos v1.13.9: kubelet-bad-image, logs_machined.out',
     },
     {
         'id': 'volume.failed',
@@ -2216,7 +2255,7 @@ SIGNATURES = (
             'Read VolumeStatuses.errorMessage; wrong disk, old data, damaged filesystem or encryption key; repair'
             ' needs the console or a reset of that partition.'
         ),
-        'reference': 'truth/metal-volume-failed/dmesg.out',
+        'reference': 'recording of Talos v1.13.9: metal-volume-failed, dmesg.out',
     },
     {
         'id': 'volume.ready',
@@ -2228,7 +2267,7 @@ SIGNATURES = (
         'meaning': 'Positive evidence.',
         'remedy': 'None.',
         'judged_by': 'ok',
-        'reference': 'truth/metal-up/dmesg.out',
+        'reference': 'recording of Talos v1.13.9: metal-up, dmesg.out',
     },
     {
         'id': 'kubelet.unknown_flag',
@@ -2245,7 +2284,7 @@ SIGNATURES = (
         'remedy': 'Remove the flag (NO_REBOOT; kubelet restarts itself).',
         'not_when': 'the last kubelet event is "Health check successful"',
         'judged_by': 'kubelet.not_running',
-        'reference': 'truth/kubelet-bad-args/logs_kubelet.out',
+        'reference': 'recording of Talos v1.13.9: kubelet-bad-args, logs_kubelet.out',
     },
     {
         'id': 'kubelet.kernel_flag',
@@ -2262,7 +2301,7 @@ SIGNATURES = (
         'remedy': 'Correct machine.sysctls.',
         'not_when': 'the last kubelet event is "Health check successful"',
         'judged_by': 'kubelet.not_running',
-        'reference': 'truth/metal-etcd-image-bad/dmesg_before_reboot.out',
+        'reference': 'recording of Talos v1.13.9: metal-etcd-image-bad, dmesg_before_reboot.out',
     },
     {
         'id': 'kubelet.cert_wait',
@@ -2281,7 +2320,7 @@ SIGNATURES = (
         ),
         'remedy': 'Look at the API server; if it is up, at the CSRs.',
         'judged_by': 'symptom',
-        'reference': 'truth/healthy/logs_kubelet_2.out',
+        'reference': 'recording of Talos v1.13.9: healthy, logs_kubelet_2.out',
     },
     {
         'id': 'kubelet.unauthorized',
@@ -2300,7 +2339,7 @@ SIGNATURES = (
         ),
         'remedy': 'After 10 min with the API up: CSRs, ManifestStatuses, cluster.token.',
         'not_when': 'the node is registered and Ready',
-        'reference': 'truth/healthy/logs_kubelet_2.out',
+        'reference': 'recording of Talos v1.13.9: healthy, logs_kubelet_2.out',
     },
     {
         'id': 'kubelet.lease_failed',
@@ -2316,7 +2355,7 @@ SIGNATURES = (
         ),
         'remedy': 'Follow the cause: quorum, NOSPACE, load, API server down.',
         'not_when': 'older than 1 min and the node is Ready',
-        'reference': 'truth/nospace-alarm/logs_kubelet_cp1.out',
+        'reference': 'recording of Talos v1.13.9: nospace-alarm, logs_kubelet_cp1.out',
     },
     {
         'id': 'etcd.alarm_in_status',
@@ -2329,9 +2368,9 @@ SIGNATURES = (
             'Alarm text in EtcdStatus.errors, answered by every member without quorum too; member id decimal; ord'
             'er differs from call to call.'
         ),
-        'remedy': 'As ETC-6.',
+        'remedy': 'Treat the alarm: NOSPACE by defragmenting, CORRUPT by replacing the member.',
         'judged_by': 'etcd.alarm_nospace',
-        'reference': 'truth/nospace-alarm/etcd_status_all.out',
+        'reference': 'recording of Talos v1.13.9: nospace-alarm, etcd_status_all.out',
     },
     {
         'id': 'etcd.peer_unreachable',
@@ -2345,13 +2384,10 @@ SIGNATURES = (
         'severity': 'error',
         'transient': ('peer reboot',),
         'title': 'etcd does not reach another member',
-        'meaning': (
-            'HTTP to port 2380 of that member fails: `connection refused` = its etcd does not run, `i/o timeout`/'
-            '`no route` = network.'
-        ),
-        'remedy': 'State of etcd on the named node first, then port 2380.',
+        'meaning': 'The member runs, and this one does not reach it: they cannot exchange what etcd writes.',
+        'remedy': 'Let TCP port 2380 through between all control plane nodes, in both directions.',
         'judged_by': 'etcd.some_pre.log_sign',
-        'reference': 'truth/etcd-bad-args/logs_etcd_cp1.out',
+        'reference': 'recording of Talos v1.13.9: etcd-bad-args, logs_etcd_cp1.out',
     },
     {
         'id': 'etcd.peer_lost',
@@ -2367,7 +2403,7 @@ SIGNATURES = (
         'meaning': 'A member went away at this instant (time of the loss).',
         'remedy': 'Compare with the later `peer became active`.',
         'judged_by': 'etcd.members_not_answering',
-        'reference': 'truth/quorum-lost-2killed-early/logs_etcd_cp1.out',
+        'reference': 'recording of Talos v1.13.9: quorum-lost-2killed-early, logs_etcd_cp1.out',
     },
     {
         'id': 'etcd.peer_active',
@@ -2379,7 +2415,7 @@ SIGNATURES = (
         'meaning': 'Positive evidence: the member is connected again.',
         'remedy': 'None.',
         'judged_by': 'ok',
-        'reference': 'truth/nospace-alarm/logs_etcd_cp1.out',
+        'reference': 'recording of Talos v1.13.9: nospace-alarm, logs_etcd_cp1.out',
     },
     {
         'id': 'etcd.election',
@@ -2390,10 +2426,10 @@ SIGNATURES = (
         'severity': 'error',
         'transient': ('election',),
         'meaning': 'Repeating each 1-2 s with the SAME term = pre-votes find no quorum.',
-        'remedy': 'As ETC-5.',
+        'remedy': 'Bring the members back that are missing.',
         'not_when': 'followed by `elected leader`',
         'judged_by': 'etcd.quorum_lost',
-        'reference': 'truth/quorum-lost-2crashlooping/logs_etcd_cp1.out',
+        'reference': 'recording of Talos v1.13.9: quorum-lost-2crashlooping, logs_etcd_cp1.out',
     },
     {
         'id': 'etcd.learner_replay',
@@ -2408,7 +2444,7 @@ SIGNATURES = (
         ),
         'remedy': 'None.',
         'judged_by': 'evidence',
-        'reference': 'truth/nospace-alarm/logs_etcd_cp1.out',
+        'reference': 'recording of Talos v1.13.9: nospace-alarm, logs_etcd_cp1.out',
     },
     {
         'id': 'etcd.learner_wait',
@@ -2421,7 +2457,7 @@ SIGNATURES = (
         'meaning': "Leader's view of a joining member that has not caught up; level error, normal for seconds.",
         'remedy': 'None unless > 10 min.',
         'judged_by': 'evidence',
-        'reference': 'truth/cp3-frozen/logs_etcd_cp1.out',
+        'reference': 'recording of Talos v1.13.9: cp3-frozen, logs_etcd_cp1.out',
     },
     {
         'id': 'etcd.promoted',
@@ -2433,7 +2469,7 @@ SIGNATURES = (
         'meaning': 'Positive evidence: the member is a voter now.',
         'remedy': 'None.',
         'judged_by': 'ok',
-        'reference': 'truth/fresh-cluster/logs_machined_3.out',
+        'reference': 'recording of Talos v1.13.9: fresh-cluster, logs_machined_3.out',
     },
     {
         'id': 'etcd.conn_dropped',
@@ -2449,7 +2485,7 @@ SIGNATURES = (
         'meaning': 'A client hung up during the handshake (health probes, restarts of peers): no TLS fault.',
         'remedy': 'None.',
         'judged_by': 'evidence',
-        'reference': 'truth/baseline/logs_etcd_cp1.out',
+        'reference': 'recording of Talos v1.13.9: baseline, logs_etcd_cp1.out',
     },
     {
         'id': 'etcd.server_stopping',
@@ -2462,9 +2498,9 @@ SIGNATURES = (
             'etcd shuts itself down while it starts; with etcd.member_removed the reason is the removal (exit cod'
             'e 0 or 1 by chance).'
         ),
-        'remedy': 'See etcd.member_removed.',
+        'remedy': 'See whether the member was removed from the cluster.',
         'judged_by': 'etcd.crash_loop',
-        'reference': 'truth/etcd-member-removed/logs_etcd_cp3.out',
+        'reference': 'recording of Talos v1.13.9: etcd-member-removed, logs_etcd_cp3.out',
     },
     {
         'id': 'hostdns.upstream_timeout',
@@ -2476,7 +2512,7 @@ SIGNATURES = (
         'transient': ('boot',),
         'meaning': 'Host DNS cannot reach its upstream resolver: resolver down or the node has lost its network.',
         'remedy': 'Resolvers; link and addresses of the node.',
-        'reference': 'truth/quorum-lost-2killed-early/logs_machined_w1.out',
+        'reference': 'recording of Talos v1.13.9: quorum-lost-2killed-early, logs_machined_w1.out',
     },
     {
         'id': 'diag.resolved',
@@ -2488,7 +2524,7 @@ SIGNATURES = (
         'meaning': 'Positive evidence: closes an earlier `new diagnostic` with this id.',
         'remedy': 'None.',
         'judged_by': 'ok',
-        'reference': 'truth/quorum-lost-2killed-early/logs_machined_w1.out',
+        'reference': 'recording of Talos v1.13.9: quorum-lost-2killed-early, logs_machined_w1.out',
     },
     {
         'id': 'net.address_lost',
@@ -2508,7 +2544,7 @@ SIGNATURES = (
         'remedy': 'Link state, DHCP, cabling; do not change CIDRs.',
         'not_when': 'a later "diagnostic resolved"',
         'judged_by': 'network_configuration.address_lost',
-        'reference': 'truth/quorum-lost-2killed-early/logs_machined_w1.out',
+        'reference': 'recording of Talos v1.13.9: quorum-lost-2killed-early, logs_machined_w1.out',
     },
     {
         'id': 'node.apply_timeout',
@@ -2521,7 +2557,7 @@ SIGNATURES = (
         'meaning': 'No API server yet (or kubeconfig of kubelet missing): repeats each 20 s before bootstrap.',
         'remedy': 'None before bootstrap.',
         'judged_by': 'symptom',
-        'reference': 'truth/pre-bootstrap/logs_controller-runtime.out',
+        'reference': 'recording of Talos v1.13.9: pre-bootstrap, logs_controller-runtime.out',
     },
     {
         'id': 'kubelet.pki_readonly',
@@ -2534,7 +2570,7 @@ SIGNATURES = (
         'meaning': 'The overlay /etc/kubernetes is not mounted yet; some lines at each boot of a metal node.',
         'remedy': 'None.',
         'judged_by': 'evidence',
-        'reference': 'truth/metal-up/logs_controller-runtime.out',
+        'reference': 'recording of Talos v1.13.9: metal-up, logs_controller-runtime.out',
     },
     {
         'id': 'net.hostdns_bind',
@@ -2547,7 +2583,7 @@ SIGNATURES = (
         'meaning': 'Host DNS address not yet on the loopback; one line at boot.',
         'remedy': 'None.',
         'judged_by': 'evidence',
-        'reference': 'truth/metal-up/logs_controller-runtime.out',
+        'reference': 'recording of Talos v1.13.9: metal-up, logs_controller-runtime.out',
     },
     {
         'id': 'manifest.inventory_error',
@@ -2560,7 +2596,7 @@ SIGNATURES = (
         'meaning': 'Manifests cannot be applied because the API server does not answer yet.',
         'remedy': 'Root is the API server.',
         'judged_by': 'symptom',
-        'reference': 'truth/healthy/logs_controller-runtime_2.out',
+        'reference': 'recording of Talos v1.13.9: healthy, logs_controller-runtime_2.out',
     },
     {
         'id': 'health.service_state',
@@ -2576,7 +2612,7 @@ SIGNATURES = (
         'meaning': 'Health check blocked: the service of that node is not running.',
         'remedy': 'State and events of that service.',
         'not_when': 'a later `waiting for ...` line of the same check ends in OK',
-        'reference': 'truth/etcd-member-removed/health.err',
+        'reference': 'recording of Talos v1.13.9: etcd-member-removed, health.err',
     },
     {
         'id': 'health.service_unhealthy',
@@ -2589,7 +2625,7 @@ SIGNATURES = (
         'meaning': 'The service runs, its health check fails.',
         'remedy': 'last_message of the service.',
         'not_when': 'a later `waiting for ...` line of the same check ends in OK',
-        'reference': 'truth/quorum-lost-2crashlooping/health_cp1.err',
+        'reference': 'recording of Talos v1.13.9: quorum-lost-2crashlooping, health_cp1.err',
     },
     {
         'id': 'health.node_missing',
@@ -2602,7 +2638,7 @@ SIGNATURES = (
         'meaning': 'The node is a Talos member but not a Kubernetes node.',
         'remedy': 'kubelet, CSRs; minutes after bootstrap it is normal.',
         'not_when': 'a later `waiting for ...` line of the same check ends in OK',
-        'reference': 'truth/metal-up/health.err',
+        'reference': 'recording of Talos v1.13.9: metal-up, health.err',
     },
     {
         'id': 'health.pod_count',
@@ -2615,7 +2651,7 @@ SIGNATURES = (
         'meaning': 'A mirror pod is missing: static pod not running, or the API cannot store it (NOSPACE).',
         'remedy': 'etcd alarms first, then the node that lacks the pod.',
         'not_when': 'a later `waiting for ...` line of the same check ends in OK',
-        'reference': 'truth/nospace-alarm/health_cp1.err',
+        'reference': 'recording of Talos v1.13.9: nospace-alarm, health_cp1.err',
     },
     {
         'id': 'health.pods_not_ready',
@@ -2628,7 +2664,7 @@ SIGNATURES = (
         'meaning': 'Pods exist and are not Ready.',
         'remedy': 'Pod status and log.',
         'not_when': 'a later `waiting for ...` line of the same check ends in OK',
-        'reference': 'truth/healthy-again/health.err',
+        'reference': 'recording of Talos v1.13.9: healthy-again, health.err',
     },
     {
         'id': 'health.static_pods_missing',
@@ -2641,7 +2677,7 @@ SIGNATURES = (
         'meaning': 'StaticPodStatuses of that node do not hold the control plane pods.',
         'remedy': 'etcd and kubelet of that node.',
         'not_when': 'a later `waiting for ...` line of the same check ends in OK',
-        'reference': 'truth/healthy-again/health.err',
+        'reference': 'recording of Talos v1.13.9: healthy-again, health.err',
     },
     {
         'id': 'health.nodes_not_ready',
@@ -2654,7 +2690,7 @@ SIGNATURES = (
         'meaning': 'All nodes = CNI missing; one node = that node.',
         'remedy': 'CNI pods and images.',
         'not_when': 'a later `waiting for ...` line of the same check ends in OK',
-        'reference': 'truth/k8s-no-cni/health.err',
+        'reference': 'recording of Talos v1.13.9: k8s-no-cni, health.err',
     },
     {
         'id': 'health.deadline',
@@ -2668,7 +2704,7 @@ SIGNATURES = (
             'pc error: code = DeadlineExceeded` on that line = a node did not answer at all.'
         ),
         'remedy': 'Read the last waiting line.',
-        'reference': 'truth/worker-frozen/health_cp1.err',
+        'reference': 'recording of Talos v1.13.9: worker-frozen, health_cp1.err',
     },
     {
         'id': 'trustd.csr_signed',
@@ -2680,6 +2716,6 @@ SIGNATURES = (
         'meaning': 'Positive evidence: a worker reached trustd (port 50001) and asked for its certificate.',
         'remedy': 'None.',
         'judged_by': 'ok',
-        'reference': 'truth/healthy/logs_trustd_2.out',
+        'reference': 'recording of Talos v1.13.9: healthy, logs_trustd_2.out',
     },
 )
