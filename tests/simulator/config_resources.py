@@ -9,11 +9,13 @@ import ipaddress
 import yaml
 
 from tests.simulator import config_documents as documents
-from tests.simulator import go_yaml
+from tests.simulator import go_yaml, kubernetes_resources
+from tests.simulator.kubernetes_resources import values as _values
 from tests.simulator.resource import Resource
 
 _TEXT_SINCE = 12
-_LISTS_SINCE = 13
+_PSP_UNTIL = 11
+_FINAL_SINCE = 14
 _STATIC_PODS = 'http://127.0.0.1:36519'
 _WILDCARDS = ((4, '0.0.0.0/0'), (6, '::/0'))
 
@@ -36,13 +38,6 @@ def _one(node, resource_id, owner, spec, proto=None):
     """A resource that follows from the configuration: its version counts the changes of that."""
     changes = node.config.versions['v1alpha1']
     return [Resource(resource_id, owner, spec, version=changes, updated_at=node.config.changed_at.get('v1alpha1'), proto=proto or {})]
-
-
-def _values(node, arguments):
-    """extraArgs as the resources of this version show them: from 1.13 on lists of values."""
-    if node.minor >= _LISTS_SINCE:
-        return {name: {'values': values} for name, values in sorted(arguments.items())}
-    return {name: values[0] for name, values in sorted(arguments.items()) if values}
 
 
 def etcd_configs(node):
@@ -147,12 +142,17 @@ def api_server_configs(node):
     if not node.control_plane:
         return []
     network, given = node.model.state['network'], node.config.cluster.get('apiServer') or {}
-    return _one(node, 'kube-apiserver', 'k8s.ControlPlaneAPIServerController', {
+    spec = {
         'image': given.get('image', ''), 'cloudProvider': '', 'controlPlaneEndpoint': network['endpoint'],
         'etcdServers': ['https://127.0.0.1:2379'], 'localPort': 6443, 'serviceCIDR': list(network['service']),
         'extraArgs': _values(node, node.config.api_server_arguments), 'extraVolumes': [], 'environmentVariables': {},
+        **({'podSecurityPolicyEnabled': False} if node.minor <= _PSP_UNTIL else {}),
         'advertisedAddress': '$(POD_IP)', 'resources': {'requests': {'cpu': '', 'memory': ''}, 'limits': {}},
-    })
+    }
+    if node.minor >= _FINAL_SINCE:
+        spec |= {'startupProbesEnabled': False, 'useAuthenticationConfig': False}
+    return kubernetes_resources.with_final(node, 'kube-apiserver', 'k8s.ControlPlaneAPIServer', spec, version=node.config.versions['v1alpha1'],
+                                           updated_at=node.config.changed_at.get('v1alpha1'))
 
 
 _KUBELET_CONFIG = """

@@ -5,6 +5,9 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
+
+import yaml
 
 # What yaml.v3 quotes although it is a string: what it, or a YAML 1.1 reader, would take for something else.
 _OTHER_TYPE = re.compile(
@@ -13,6 +16,17 @@ _OTHER_TYPE = re.compile(
     r'|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?|<<|=|\d{4}-\d\d?-\d\d?([Tt ].*)?)$'
 )
 _NOT_PLAIN = re.compile(r'^[,\[\]{}#&*!|>\'"%@`]|^[-?:](\s|$)|: | #|:$|^\s|\s$')
+
+
+class Loader(getattr(yaml, 'CSafeLoader', yaml.SafeLoader)):
+    """Reads what is written here: times stay texts, and a number with an exponent needs no point."""
+
+
+Loader.yaml_implicit_resolvers = {
+    key: [(tag, pattern) for tag, pattern in resolvers if tag != 'tag:yaml.org,2002:timestamp']
+    for key, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+Loader.add_implicit_resolver('tag:yaml.org,2002:float', re.compile(r'^[-+]?[0-9]+(\.[0-9]+)?[eE][-+]?[0-9]+$'), list('-+0123456789'))
 
 
 def dump(value):
@@ -56,12 +70,24 @@ def _lines(value, column=0):
             yield f'{pad}- {_scalar(item)}'
 
 
+def _float(value):
+    """The shortest form, with an exponent from a million on."""
+    number = Decimal(repr(value)).normalize()
+    exponent = number.adjusted()
+    if number and not -4 <= exponent < 6:
+        digits = ''.join(map(str, number.as_tuple().digits))
+        return f'{"-" if value < 0 else ""}{digits[0]}{"." if digits[1:] else ""}{digits[1:]}e{exponent:+03d}'
+    return f'{number:f}'
+
+
 def _scalar(value):
     if value is None:
         return 'null'
     if isinstance(value, bool):
         return 'true' if value else 'false'
-    if isinstance(value, (int, float)):
+    if isinstance(value, float):
+        return _float(value)
+    if isinstance(value, int):
         return str(value)
     if isinstance(value, (dict, list)):
         return '{}' if isinstance(value, dict) else '[]'

@@ -14,7 +14,7 @@ import time
 from datetime import datetime, timedelta, timezone
 
 from tests.bed.grpc_server import INVALID_ARGUMENT, UNIMPLEMENTED, UNKNOWN, Status
-from tests.simulator import changes, containers, logs, services, storage
+from tests.simulator import changes, containers, hardware, logs, services, storage
 from tests.simulator.resource import timestamp
 from tests.simulator.schema import MESSAGES
 
@@ -187,12 +187,6 @@ async def _dmesg(node, request, send):
         await send(MESSAGES.encode('Data', {'bytes': line}))
 
 
-async def _memory(node, _request, send):
-    total = node.memory_mib * 1024
-    await _answer(send, 'MemoryResponse', {'meminfo': {
-        'memtotal': total, 'memfree': total // 4, 'memavailable': total * 6 // 10, 'buffers': total // 50, 'cached': total // 3}})
-
-
 async def _system_stat(node, _request, send):
     processor = {'user': 1912.96, 'nice': 0.02, 'system': 1109.18, 'idle': 1776.08, 'iowait': 3.46}
     total = {key: value * 2 for key, value in processor.items()}
@@ -239,7 +233,10 @@ METHODS = {
     '/machine.MachineService/LogsContainers': _logs_containers,
     '/machine.MachineService/Dmesg': _dmesg,
     '/machine.MachineService/Kubeconfig': _kubeconfig,
-    '/machine.MachineService/Memory': _memory,
+    '/machine.MachineService/Memory': hardware.memory,
+    '/machine.MachineService/CPUInfo': hardware.cpu_info,
+    '/machine.MachineService/LoadAvg': hardware.load_avg,
+    '/machine.MachineService/NetworkDeviceStats': hardware.network_device_stats,
     '/machine.MachineService/SystemStat': _system_stat,
     '/time.TimeService/Time': _time,
     '/machine.MachineService/Mounts': storage.mounts,

@@ -3,7 +3,7 @@
 """Protocol buffers without a runtime, so that what the simulator writes does not come out of the client's own schema.
 
 A schema is text, one message a line: C(name = field:kind=number …) in the order in which Talos writes the fields. Kinds:
-string, bytes, bool, int (any varint, negative too), double, C(enum.<name>), ip, prefix, another message,
+string, bytes, bool, int (any varint, negative too), double, C(enum.<name>), ip, prefix, ipport, another message,
 mac, struct (google.protobuf.Struct), repeated C([]kind), C(map<kind>) with string keys, C(?kind) present even when zero. Number 0 is never written.
 """
 
@@ -55,6 +55,8 @@ class Schema:
             if inner in ('int', 'bool') or inner.startswith('enum.'):
                 return _block(number, b''.join(varint(self._number(inner, item)) for item in value)) if value else b''
             return b''.join(self._single(inner, number, item) for item in value)
+        if kind == 'struct' and not value:
+            return b''
         if value in (0, '', b'', False) or (kind.startswith('enum.') and self._number(kind, value) == 0):
             return b''
         return self._single(kind, number, value)
@@ -74,6 +76,9 @@ class Schema:
             return varint(number << 3 | 1) + struct.pack('<d', value)
         if kind == 'ip':
             return _block(number, _block(1, ipaddress.ip_address(value).packed) if value else b'')
+        if kind == 'ipport':
+            address, _colon, port = value.rpartition(':')
+            return _block(number, _block(1, ipaddress.ip_address(address.strip('[]')).packed) + varint(2 << 3) + varint(int(port)))
         if kind == 'prefix':
             if not value:
                 return b''
@@ -127,6 +132,10 @@ class Schema:
         if kind == 'ip':
             packed = dict((number, item) for number, _wire_type, item in raw_fields(value)).get(1, b'')
             return str(ipaddress.ip_address(packed)) if packed else ''
+        if kind == 'ipport':
+            entry = {number: item for number, _wire_type, item in raw_fields(value)}
+            address = ipaddress.ip_address(entry[1])
+            return f'[{address}]:{entry.get(2, 0)}' if address.version == 6 else f'{address}:{entry.get(2, 0)}'
         if kind == 'prefix':
             entry = {number: item for number, _wire_type, item in raw_fields(value)}
             return f'{ipaddress.ip_address(entry[1])}/{entry.get(2, 0)}' if 1 in entry else ''

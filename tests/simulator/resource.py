@@ -47,10 +47,14 @@ def encoded(resource, resource_type, namespace, node):
     return MESSAGES.encode('cosi.Resource', message(resource, resource_type, namespace, node))
 
 
+# From 1.13 on the values of extraArgs are lists.
+_ARGUMENTS = ('EtcdSpecs', 'EtcdConfigs', 'KubeletConfigs', 'APIServerConfigs', 'ControllerManagerConfigs', 'SchedulerConfigs')
+
+
 def spec_name(resource_type, minor):
     """The schema of a type's proto_spec on 1.C(minor)."""
     short = resource_type.split('.')[0]
-    return f'{short}-1.12' if short in ('EtcdSpecs', 'EtcdConfigs', 'KubeletConfigs', 'APIServerConfigs') and minor < 13 else short
+    return f'{short}-1.12' if short in _ARGUMENTS and minor < 13 else short
 
 
 def _proto(resource, resource_type, node):

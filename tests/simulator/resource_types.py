@@ -61,6 +61,18 @@ SiderolinkTunnels.siderolink.talos.dev TrustdCertificates.secrets.talos.dev Volu
 
 _SINCE = {
     'APIServiceConfigs.runtime.talos.dev': 13,
+    **dict.fromkeys("""BlockSymlinks.block.talos.dev EthernetSpecs.net.talos.dev EthernetStatuses.net.talos.dev MountRequests.block.talos.dev
+        MountStatuses.block.talos.dev PCIDriverRebindConfigs.runtime.talos.dev PCIDriverRebindStatuses.runtime.talos.dev
+        PCRStatuses.hardware.talos.dev VolumeMountRequests.block.talos.dev VolumeMountStatuses.block.talos.dev""".split(), 10),
+    **dict.fromkeys("""BootedEntries.talos.dev EncryptionSalts.secrets.talos.dev LoadedKernelModules.runtime.talos.dev SBOMItems.talos.dev
+        SwapStatuses.block.talos.dev ZswapStatuses.block.talos.dev""".split(), 11),
+    **dict.fromkeys(('KubeletKubeconfigs.kubernetes.talos.dev', 'LinkAliasSpecs.net.talos.dev', 'PlatformConfigs.net.talos.dev'), 12),
+    **dict.fromkeys(('Environments.runtime.talos.dev', 'RoutingRuleSpecs.net.talos.dev', 'RoutingRuleStatuses.net.talos.dev'), 13),
+    **dict.fromkeys("""AuthenticationConfigs.kubernetes.talos.dev BGPInstanceConfigs.net.talos.dev BGPPeerStatuses.net.talos.dev
+        BaseRuntimeSpecConfigs.cri.talos.dev CPUCores.hardware.talos.dev ContainerSpecs.containers.talos.dev CustomizationConfigs.cri.talos.dev
+        DiscoveredVolumesStatuses.block.talos.dev EtcdEncryptionConfigs.kubernetes.talos.dev FSScrubSchedules.block.talos.dev
+        FSScrubStatuses.block.talos.dev ImageFactorySchematics.runtime.talos.dev RebootRequests.runtime.talos.dev StaticHosts.net.talos.dev
+        VolumeTrimSchedules.block.talos.dev""".split(), 14),
     'BootIDs.runtime.talos.dev': 14,
     'ImageVerificationRules.security.talos.dev': 13,
     'KernelCmdlines.runtime.talos.dev': 11,
@@ -70,10 +82,13 @@ _SINCE = {
     'ServicePIDs.runtime.talos.dev': 13,
     'TUFTrustedRoots.security.talos.dev': 13,
     'UnattendedInstallStatuses.runtime.talos.dev': 14,
-    'Versions.runtime.talos.dev': 11,
+    'Versions.runtime.talos.dev': 10,
 }
 _SENSITIVE_SINCE = {
     'APIServerConfigs.kubernetes.talos.dev': 12,
+    'AuthorizationConfigs.kubernetes.talos.dev': 12,
+    'EtcFileSpecs.files.talos.dev': 12,
+    'ExtensionServiceConfigs.runtime.talos.dev': 12,
     'KubeletConfigs.kubernetes.talos.dev': 12,
     'KubeletSpecs.kubernetes.talos.dev': 12,
     'RegistryConfigs.cri.talos.dev': 12,

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from datetime import timedelta
 
-from tests.simulator import config_resources, definitions, resource_types, services, storage
+from tests.simulator import config_resources, definitions, hardware, kubernetes_resources, network_resources, resource_types, services, storage
 from tests.simulator.kubernetes_nodes import details, node_metadata, readiness
 from tests.simulator.kubernetes_pods import static_pod_statuses
 from tests.simulator.links import addresses, links, routes
@@ -158,19 +158,6 @@ def _node_address_filters(node):
             Resource('only-k8s', owner, {'includeSubnets': networks, 'excludeSubnets': []}, version=2)]
 
 
-def _time_statuses(node):
-    container = node.model.platform == 'container'
-    return _one('node', 'time.SyncController', {'synced': bool(node.time['synced']), 'epoch': 0, 'syncDisabled': container})
-
-
-def _system_informations(node):
-    if node.model.platform == 'container':
-        return []
-    spec = {'manufacturer': 'QEMU', 'productName': 'Standard PC (Q35 + ICH9, 2009)', 'version': 'pc-q35-7.2', 'uuid': node.uuid,
-            'wakeUpType': 'Power Switch'}
-    return _one('systeminformation', 'hardware.SystemInfoController', spec)
-
-
 def _etcd_members(node):
     """Gone while etcd is down or unhealthy (talos-api 6.5)."""
     etcd = node.model.etcd
@@ -283,8 +270,38 @@ KINDS = {
         Kind('LinkStatuses.net.talos.dev', 'network', links),
         Kind('RouteStatuses.net.talos.dev', 'network', routes),
         Kind('NfTablesChains.net.talos.dev', 'network', _none),
-        Kind('TimeStatuses.v1alpha1.talos.dev', 'runtime', _time_statuses),
-        Kind('SystemInformations.hardware.talos.dev', 'hardware', _system_informations),
+        Kind('NetworkStatuses.net.talos.dev', 'network', network_resources.network_statuses),
+        Kind('ResolverStatuses.net.talos.dev', 'network', network_resources.resolver_statuses),
+        Kind('DNSUpstreams.net.talos.dev', 'network', network_resources.dns_upstreams),
+        Kind('HostDNSConfigs.net.talos.dev', 'network', network_resources.host_dns_configs),
+        Kind('TimeServerStatuses.net.talos.dev', 'network', network_resources.time_server_statuses),
+        Kind('ProbeStatuses.net.talos.dev', 'network', _none),
+        Kind('OperatorSpecs.net.talos.dev', 'network', network_resources.operator_specs),
+        Kind('KubeSpanPeerStatuses.kubespan.talos.dev', 'kubespan', _none),
+        Kind('SiderolinkStatuses.siderolink.talos.dev', 'config', _none),
+        Kind('TimeStatuses.v1alpha1.talos.dev', 'runtime', hardware.time_statuses),
+        Kind('AdjtimeStatuses.v1alpha1.talos.dev', 'runtime', hardware.adjtime_statuses),
+        Kind('SystemInformations.hardware.talos.dev', 'hardware', hardware.system_informations),
+        Kind('Disks.block.talos.dev', 'runtime', hardware.disks),
+        Kind('SystemDisks.block.talos.dev', 'runtime', hardware.system_disks),
+        Kind('PlatformMetadatas.talos.dev', 'runtime', hardware.platform_metadatas),
+        Kind('SecurityStates.talos.dev', 'runtime', hardware.security_states),
+        Kind('ImageCacheConfigs.cri.talos.dev', 'cri', hardware.image_cache_configs),
+        Kind('ExtensionStatuses.runtime.talos.dev', 'runtime', _none),
+        Kind('OOMActions.talos.dev', 'runtime', _none),
+        Kind('UnattendedInstallStatuses.runtime.talos.dev', 'runtime', _none),
+        Kind('KubePrismEndpoints.kubernetes.talos.dev', 'k8s', kubernetes_resources.kube_prism_endpoints),
+        Kind('KubePrismConfigs.kubernetes.talos.dev', 'k8s', kubernetes_resources.kube_prism_configs),
+        Kind('KubePrismStatuses.kubernetes.talos.dev', 'k8s', kubernetes_resources.kube_prism_statuses),
+        Kind('KubeletStatuses.kubernetes.talos.dev', 'k8s', kubernetes_resources.kubelet_statuses),
+        Kind('StaticPods.kubernetes.talos.dev', 'k8s', kubernetes_resources.static_pods),
+        Kind('SecretStatuses.kubernetes.talos.dev', 'controlplane', kubernetes_resources.secret_statuses),
+        Kind('ConfigStatuses.kubernetes.talos.dev', 'controlplane', kubernetes_resources.config_statuses),
+        Kind('ControllerManagerConfigs.kubernetes.talos.dev', 'controlplane', kubernetes_resources.controller_manager_configs),
+        Kind('SchedulerConfigs.kubernetes.talos.dev', 'controlplane', kubernetes_resources.scheduler_configs),
+        Kind('BootstrapManifestsConfigs.kubernetes.talos.dev', 'controlplane', kubernetes_resources.bootstrap_manifests_configs),
+        Kind('Manifests.kubernetes.talos.dev', 'controlplane', kubernetes_resources.manifests),
+        Kind('ManifestStatuses.kubernetes.talos.dev', 'controlplane', kubernetes_resources.manifest_statuses),
         Kind('EtcdMembers.etcd.talos.dev', 'etcd', _etcd_members),
         Kind('EtcdSpecs.etcd.talos.dev', 'etcd', config_resources.etcd_specs),
         Kind('CertSANs.secrets.talos.dev', 'secrets', _cert_sans),

@@ -22,6 +22,11 @@ ENUMS = {
     'namespace': {'NS_UNKNOWN': 0, 'NS_SYSTEM': 1, 'NS_CRI': 2},
     'volumePhase': {'waiting': 0, 'failed': 1, 'missing': 2, 'located': 3, 'provisioned': 4, 'prepared': 5, 'ready': 6, 'closed': 7},
     'volumeType': {'partition': 0, 'disk': 1, 'tmpfs': 2, 'directory': 3, 'symlink': 4, 'overlay': 5, 'external': 6},
+    'operator': {'dhcp4': 0, 'dhcp6': 1, 'vip': 2},
+    'layer': {'default': 0, 'cmdline': 1, 'platform': 2, 'operator': 3, 'configuration': 4},
+    'imageCache': {'unknown': 0, 'disabled': 1, 'preparing': 2, 'ready': 3},
+    'imageCopy': {'unknown': 0, 'skipped': 1, 'pending': 2, 'ready': 3},
+    'dnsProtocol': {'Do53': 0, 'DoT': 1, 'DoH': 2},
     'alarm': {'NONE': 0, 'NOSPACE': 1, 'CORRUPT': 2},
     'applyMode': {'REBOOT': 0, 'AUTO': 1, 'NO_REBOOT': 2, 'STAGED': 3, 'TRY': 4},
     'fileType': {'REGULAR': 0, 'DIRECTORY': 1, 'SYMLINK': 2},
@@ -135,7 +140,20 @@ relative_name:string=9 uid:int=10 gid:int=11
     LogsContainer = ids:[]string=2
     LogsContainersResponse = messages:[]LogsContainer=1
 
-    MemInfo = memtotal:int=1 memfree:int=2 memavailable:int=3 buffers:int=4 cached:int=5
+    MemInfo = memtotal:int=1 memfree:int=2 memavailable:int=3 buffers:int=4 cached:int=5 active:int=7 inactive:int=8 anonpages:int=19 \
+mapped:int=20 slab:int=22
+    CPUInfo = processor:int=1 vendor_id:string=2 cpu_family:string=3 model:string=4 model_name:string=5 stepping:string=6 microcode:string=7 \
+cpu_mhz:double=8 cache_size:string=9 physical_id:string=10 siblings:int=11 core_id:string=12 cpu_cores:int=13 apic_id:string=14 \
+initial_apic_id:string=15 fpu:string=16 fpu_exception:string=17 cpu_id_level:int=18 wp:string=19 flags:[]string=20 bugs:[]string=21 \
+bogo_mips:double=22 cl_flush_size:int=23 cache_alignment:int=24 address_sizes:string=25 power_management:string=26
+    CPUsInfo = cpu_info:[]CPUInfo=2
+    CPUsInfoResponse = messages:[]CPUsInfo=1
+    LoadAvg = load1:double=2 load5:double=3 load15:double=4
+    LoadAvgResponse = messages:[]LoadAvg=1
+    NetDev = name:string=1 rx_bytes:int=2 rx_packets:int=3 rx_errors:int=4 rx_dropped:int=5 tx_bytes:int=10 tx_packets:int=11 tx_errors:int=12 \
+tx_dropped:int=13
+    NetworkDeviceStats = total:NetDev=2 devices:[]NetDev=3
+    NetworkDeviceStatsResponse = messages:[]NetworkDeviceStats=1
     Memory = meminfo:MemInfo=2
     MemoryResponse = messages:[]Memory=1
     CPUStat = user:double=1 nice:double=2 system:double=3 idle:double=4 iowait:double=5
@@ -197,7 +215,56 @@ duplex:enum.duplex=25
     RouteStatuses = family:enum.family=1 dst:prefix=2 src:ip=3 gateway:ip=4 outLinkIndex:int=5 outLinkName:string=6 table:enum.table=7 \
 priority:int=8 scope:enum.scope=9 type:enum.routeType=10 flags:enum.routeFlags=11 protocol:enum.protocol=12
     NfTablesChains =
-    TimeStatuses = synced:bool=1 epoch:int=2 syncDisabled:bool=3
+    TimeStatuses = synced:bool=1 epoch:int=2 syncDisabled:bool=3 spikeDetected:bool=4 consecutiveSpikes:int=5
+    Duration = seconds:int=1 nanos:int=2
+    AdjtimeStatuses = offset:Duration=1 frequencyAdjustmentRatio:double=2 maxError:Duration=3 estError:Duration=4 status:string=5 constant:int=6 \
+syncStatus:bool=7 state:string=8
+    Disks = dev_path:string=14 size:int=1 pretty_size:string=15 io_size:int=2 sector_size:int=3 readonly:bool=4 cdrom:bool=13 modalias:string=7 \
+bus_path:string=9 sub_system:string=10 transport:string=11 rotational:bool=12
+    SystemDisks = diskID:string=1 devPath:string=2
+    PlatformMetadatas = platform:string=1 hostname:string=2 instanceType:string=5 instanceId:string=6
+    SecurityStates = secureBoot:bool=1
+    ExtensionStatuses =
+    OOMActions =
+    UnattendedInstallStatuses =
+    ImageCacheConfigs = status:enum.imageCache=1 roots:[]string=2 copyStatus:enum.imageCopy=3
+    NetworkStatuses = addressReady:bool=1 connectivityReady:bool=2 hostnameReady:bool=3 etcFilesReady:bool=4
+    NameServer = addr:ip=1 protocol:enum.dnsProtocol=2 tlsServerName:string=3
+    ResolverStatuses = dnsServers:[]ip=1 searchDomains:[]string=2 nameServers:[]NameServer=4
+    DNSUpstreams = addr:string=0 healthy:string=0
+    HostDNSConfigs = enabled:bool=1 listenAddresses:[]ipport=2 serviceHostDNSAddress:ip=3 resolveMemberNames:bool=4
+    TimeServerStatuses = timeServers:[]string=1 useNTS:bool=2
+    ProbeStatuses =
+    DHCP4Operator = routeMetric:int=1
+    VIPOperator = ip:ip=1 gratuitousARP:bool=2
+    OperatorSpecs = operator:enum.operator=1 linkName:string=2 requireUp:bool=3 dhcp4:DHCP4Operator=4 vip:VIPOperator=6 layer:enum.layer=7
+    KubeSpanPeerStatuses =
+    SiderolinkStatuses =
+    KubePrismEndpoint = host:string=1 port:int=2
+    KubePrismEndpoints = endpoints:[]KubePrismEndpoint=1
+    KubePrismConfigs = host:string=1 port:int=2 endpoints:[]KubePrismEndpoint=3
+    KubePrismStatuses = host:string=1 healthy:bool=2
+    SecretStatuses = ready:bool=1 version:string=2
+    ConfigStatuses = ready:bool=1 version:string=2
+    KubeletStatuses = image:string=1
+    ControllerManagerConfigs = enabled:bool=1 image:string=2 cloudProvider:string=3 podCIDRs:[]string=4 serviceCIDRs:[]string=5 \
+extraVolumes:[]Empty=7 environmentVariables:map<string>=8 resources:PodResources=9 extraArgs:map<Values>=10 args:[]string=11 \
+nodeCIDRMaskSizeIPv4:int=12 nodeCIDRMaskSizeIPv6:int=13
+    ControllerManagerConfigs-1.12 = enabled:bool=1 image:string=2 cloudProvider:string=3 podCIDRs:[]string=4 serviceCIDRs:[]string=5 \
+extraArgs:map<string>=6 extraVolumes:[]Empty=7 environmentVariables:map<string>=8 resources:PodResources=9
+    SchedulerConfigs = enabled:bool=1 image:string=2 extraVolumes:[]Empty=4 environmentVariables:map<string>=5 resources:PodResources=6 \
+config:struct=7 extraArgs:map<Values>=8 args:[]string=9
+    SchedulerConfigs-1.12 = enabled:bool=1 image:string=2 extraArgs:map<string>=3 extraVolumes:[]Empty=4 environmentVariables:map<string>=5 \
+resources:PodResources=6 config:struct=7
+    BootstrapManifestsConfigs = string:string=1 clusterDomain:string=2 podCIDRs:[]string=3 proxyEnabled:bool=4 proxyImage:string=5 \
+proxyArgs:[]string=6 coreDNSEnabled:bool=7 coreDNSImage:string=8 dnsServiceIP:string=9 dnsServiceIPv6:string=10 flannelEnabled:bool=11 \
+flannelImage:string=12 podSecurityPolicyEnabled:bool=14 talosAPIServiceEnabled:bool=15 flannelExtraArgs:[]string=16 \
+flannelKubeServiceHost:string=17 flannelKubeServicePort:string=18 flannelKubeNetworkPoliciesEnabled:bool=19 \
+flannelKubeNetworkPoliciesImage:string=20 cniName:string=21
+    StaticPods = pod:struct=1 apiVersion:string=0 kind:string=0 metadata:struct=0 spec:struct=0 status:struct=0
+    Manifest = object:struct=1
+    Manifests = items:[]Manifest=1 value:struct=0
+    ManifestStatuses = manifestsApplied:[]string=1
     SystemInformations = manufacturer:string=1 productName:string=2 version:string=3 serialnumber:string=4 uuid:string=5 wakeUpType:string=6 \
 skuNumber:string=7
     EtcdMembers = memberID:string=1
@@ -221,14 +288,14 @@ disableManifestsDirectory:bool=11 enableFSQuotaMonitoring:bool=12 allowSchedulin
 recursiveRelabel:bool=8
     VolumeLink = symlinkTargetPath:string=1 force:bool=2
     VolumeStatuses = phase:enum.volumePhase=1 location:string=2 size:int=9 filesystem:int=10 prettySize:string=13 type:enum.volumeType=16 \
-mountSpec:VolumeMount=15 symlink:VolumeLink=18
+mountSpec:VolumeMount=15 symlink:VolumeLink=18 parentID:string=19
     KubeletSpecs = image:string=1 args:[]string=2 expectedNodename:string=4 config:struct=5
     PodResources = requests:map<string>=1 limits:map<string>=2
     APIServerConfigs = image:string=1 cloudProvider:string=2 controlPlaneEndpoint:string=3 etcdServers:[]string=4 localPort:int=5 \
 serviceCIDR:[]string=6 extraVolumes:[]Empty=8 environmentVariables:map<string>=9 advertisedAddress:string=11 resources:PodResources=12 \
-extraArgs:map<Values>=13
+extraArgs:map<Values>=13 startupProbesEnabled:bool=14 useAuthenticationConfig:bool=15 args:[]string=16
     APIServerConfigs-1.12 = image:string=1 cloudProvider:string=2 controlPlaneEndpoint:string=3 etcdServers:[]string=4 localPort:int=5 \
-serviceCIDR:[]string=6 extraArgs:map<string>=7 extraVolumes:[]Empty=8 environmentVariables:map<string>=9 advertisedAddress:string=11 \
+serviceCIDR:[]string=6 extraArgs:map<string>=7 extraVolumes:[]Empty=8 environmentVariables:map<string>=9 podSecurityPolicyEnabled:bool=10 advertisedAddress:string=11 \
 resources:PodResources=12
     Empty =
     CertSANs = ips:[]ip=1 dnsNames:[]string=2 fqdn:string=3

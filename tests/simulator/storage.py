@@ -9,7 +9,8 @@ from tests.simulator.resource import Resource
 from tests.simulator.schema import MESSAGES
 from tests.simulator.sizes import GIB, size
 
-_STATE_BYTES, _META_BYTES = 104_857_600, 1_048_576
+_STATE_BYTES, _META_BYTES, _BOOT_BYTES = 104_857_600, 1_048_576, 2_202_009_600
+_DIRECTORIES_SINCE = 11
 _RELABEL = {'recursiveRelabel': True}
 # id: (target, SELinux label, parent, mode, more)
 _DIRECTORIES = {
@@ -28,6 +29,9 @@ _DIRECTORIES = {
     '/var/run/lock': ('lock', 'var_lock', '/var/run', 493, {}),
     'ETCD': ('etcd', 'etcd_data', '/var/lib', 448, {'uid': 60, 'gid': 60, **_RELABEL}),
 }
+# What lies over the read-only root: target, SELinux label.
+_OVERLAYS = {'/etc/cni': 'cni_conf', '/etc/kubernetes': 'k8s_conf', '/opt': 'opt', '/usr/libexec/kubernetes': 'k8s_plugin'}
+ROOT_BYTES = 178_262_016
 _USUAL = {'/var/lib/containerd': 0.7, '/var/lib/kubelet': 0.15, '/var/log': 0.1}
 
 
@@ -48,13 +52,16 @@ def _usage(node):
 
 
 async def mounts(node, _request, send):
-    """Every mount with its size and what is left, in bytes."""
+    """Mounts with their size and what is left, in bytes, as recorded on metal: the root is full by nature. Those of pods are left out."""
     total, used = ephemeral(node)
     memory = node.memory_mib * 1024 * 1024
-    rows = [('rootfs', '/', 79_691_776, 0), ('devtmpfs', '/dev', memory // 2, memory // 2), ('proc', '/proc', 0, 0), ('sysfs', '/sys', 0, 0),
-            ('tmpfs', '/run', memory // 2, memory // 2 - 1_589_248), ('tmpfs', '/system', memory // 2, memory // 2 - 286_720),
-            ('tmpfs', '/tmp', 67_108_864, 67_108_864), ('/dev/vda5', '/system/state', _STATE_BYTES, _STATE_BYTES - 6_291_456),
-            ('/dev/vda6', '/var', total, total - used), ('/dev/vda6', '/var/lib/kubelet', total, total - used)]
+    half = memory // 2
+    rows = [('none', '/dev', half, half), ('none', '/dev/shm', half, half), ('/dev/loop0', '/', ROOT_BYTES, 0),
+            ('none', '/run', half, half - 1_589_248), ('none', '/system', half, half - 286_720), ('none', '/tmp', 67_108_864, 67_108_864),
+            ('none', '/etc/cri/conf.d/hosts', 10_485_760, 10_189_824), ('none', '/usr/lib/udev', half, half - 286_720),
+            ('/dev/vda6', '/var', total, total - used), *(('none', path, total, total - used) for path in _OVERLAYS),
+            *(('overlay', f'/run/containerd/io.containerd.runtime.v2.task/system/{name}/rootfs', total, total - used)
+              for name in ('etcd', 'kubelet') if node.service(name)[0] == 'Running')]
     stats = [{'filesystem': name, 'mounted_on': path, 'size': bytes_, 'available': left} for name, path, bytes_, left in rows]
     await send(MESSAGES.encode('MountsResponse', {'messages': [{'stats': stats}]}))
 
@@ -94,15 +101,26 @@ def volume_statuses(node):
     """Directories everywhere; partitions on metal, which a container has none of (rec)."""
     own = {'EPHEMERAL': ('/var', 'ephemeral', '', 493, {}), 'STATE': ('/system/state', 'system_state', '', 448, {})}
     metal = node.model.platform != 'container'
+    if node.minor < _DIRECTORIES_SINCE:
+        return _partitions(node) if metal else []
     found = [_directory(name, *told) for name, told in {**_DIRECTORIES, **({} if metal else own)}.items()]
     found.append(_volume('/var/run', {
         'phase': 'ready', 'type': 'symlink', 'mountSpec': {'targetPath': '/var/run', 'selinuxLabel': '', 'projectQuotaSupport': False},
         'symlink': {'symlinkTargetPath': '/run', 'force': True}}))
     if not metal:
         return [*found, _volume('META', {'phase': 'waiting', 'type': 'partition'}, version=1)]
-    return found + [
-        _volume(name, {'phase': 'ready', 'type': 'partition', 'location': f'/dev/vda{number}', 'size': bytes_, 'filesystem': kind,
-                       'prettySize': _pretty(bytes_)}, version=6, proto={'filesystem': code})
+    overlays = [_volume(path, {'phase': 'ready', 'type': 'overlay', 'parentID': 'EPHEMERAL', 'mountSpec': {
+        'targetPath': path, 'selinuxLabel': f'system_u:object_r:{label}_t:s0', 'projectQuotaSupport': False, 'fileMode': 493}}, version=3)
+        for path, label in _OVERLAYS.items()]
+    return overlays + found + _partitions(node)
+
+
+def _partitions(node):
+    """The volumes on the disk; up to 1.10 nothing else is one, and no type is told."""
+    kind_of = {} if node.minor < _DIRECTORIES_SINCE else {'type': 'partition'}
+    return [
+        _volume(name, {'phase': 'ready', **kind_of, 'location': f'/dev/vda{number}', 'size': bytes_, 'filesystem': kind,
+                       'prettySize': pretty(bytes_)}, version=6, proto={'filesystem': code})
         for name, number, bytes_, kind, code in (('EPHEMERAL', 6, ephemeral(node)[0], 'xfs', 2), ('META', 4, _META_BYTES, 'none', 0),
                                                  ('STATE', 5, _STATE_BYTES, 'xfs', 2))]
 
@@ -117,7 +135,12 @@ def _volume(name, spec, version=2, proto=None):
     return Resource(name, 'block.VolumeManagerController', spec, version=version, proto=proto or {}, labels={'talos.dev/system-volume': ''})
 
 
-def _pretty(bytes_):
+def disk_bytes(node):
+    """The size of the disk that Talos was installed on."""
+    return ephemeral(node)[0] + _BOOT_BYTES + _STATE_BYTES + _META_BYTES
+
+
+def pretty(bytes_):
     """As humanize.Bytes writes sizes."""
     for unit, scale in (('TB', 1000 ** 4), ('GB', 1000 ** 3), ('MB', 1000 ** 2), ('kB', 1000)):
         if bytes_ >= scale:

@@ -112,8 +112,8 @@ def test_sensitive_resources_are_the_admins():
 
 def test_what_exists_and_is_not_simulated_is_never_empty():
     bench = _bench()
-    assert bench(CP, *_list('Disks.block.talos.dev', 'runtime'))[1:] == (UNIMPLEMENTED, 'not simulated')
-    assert bench(CP, SERVICE + 'LoadAvg')[1:] == (UNIMPLEMENTED, 'not simulated')
+    assert bench(CP, *_list('BlockDevices.block.talos.dev', 'runtime'))[1:] == (UNIMPLEMENTED, 'not simulated')
+    assert bench(CP, SERVICE + 'DiskStats')[1:] == (UNIMPLEMENTED, 'not simulated')
     reader = _bench(roles=['os:reader'])
     assert reader(CP, *_list('MachineConfigs.config.talos.dev', 'config'))[1:] == (DENIED, 'not authorized')
 
@@ -131,7 +131,7 @@ def test_every_method_that_is_served_is_in_the_table_of_roles():
 # -- versions ---------------------------------------------------------------------------------------------------
 
 def test_versions_differ_as_the_matrix_says():
-    old, new = _bench({'versions': {'talos': 'v1.10.9'}}), _bench({'versions': {'talos': 'v1.14.3'}})
+    old, new = _bench({'versions': {'talos': 'v1.9.6'}}), _bench({'versions': {'talos': 'v1.14.3'}})
     assert old(CP, *_list('Versions.runtime.talos.dev', 'runtime'))[2] == 'resource type "Versions.runtime.talos.dev" is not supported'
     assert _specs(new, CP, 'Versions.runtime.talos.dev', 'runtime')['version'] == {'name': 'Talos', 'version': 'v1.14.3'}
     assert '127.0.0.1' not in _specs(old, CP, 'CertSANs.secrets.talos.dev', 'secrets')['api']['ips']

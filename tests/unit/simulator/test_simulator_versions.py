@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulator import rbac
+from tests.simulator import rbac, resource_types
 from tests.simulator.schema import MESSAGES
 from tests.unit.simulator.keys import World
 
@@ -98,6 +98,54 @@ def test_teardown_came_with_1_14(world, minor):
 
 
 def test_resources_by_version(world, minor):
-    for resource_type, namespace, since in (('Versions.runtime.talos.dev', 'runtime', 11), ('KernelCmdlines.runtime.talos.dev', 'runtime', 11)):
+    for resource_type, namespace, since in (('Versions.runtime.talos.dev', 'runtime', 10), ('KernelCmdlines.runtime.talos.dev', 'runtime', 11)):
         found = world.call('cp-1', *_list(resource_type, namespace))[2]
         assert (found == f'resource type "{resource_type}" is not supported') == (minor < since)
+
+
+def _reads():
+    from ansible_collections.talosops.talos.plugins.module_utils.snapshot import reads
+    return [read for read in reads.READS if isinstance(read, reads.Resources)], [read for read in reads.READS if isinstance(read, reads.Call)]
+
+
+def test_every_read_of_the_gather_is_answered_by_every_version(world, minor):
+    """Also on metal, which is what scenarios run on."""
+    listed, called = _reads()
+    for name in ('cp-1', 'w-1'):
+        for read in listed:
+            _messages, code, text = world.call(name, *_list(read.type, read.namespace))
+            known = resource_types.exists(read.type, minor)
+            assert (code, text) == ((0, '') if known else (DENIED, f'resource type "{read.type}" is not supported')), read.kind
+        for read in called:
+            if read.on == 'all':
+                _messages, code, text = world.call(name, read.method, _call(read))
+                assert (code, text) == (0, ''), read.kind
+
+
+def _call(read):
+    from ansible_collections.talosops.talos.plugins.module_utils.api import wire
+    return wire.encode(wire.METHODS[read.method].request, read.request)
+
+
+def test_a_healthy_machine_of_metal(world, minor):
+    """What Talos asks for and more; volumes as recorded on metal."""
+    volumes = world.specs('w-1', 'VolumeStatuses.block.talos.dev', 'runtime')
+    assert {spec['phase'] for spec in volumes.values()} == {'ready'}
+    assert {name for name, spec in volumes.items() if spec.get('location')} == {'EPHEMERAL', 'META', 'STATE'}
+    assert len(volumes) == (3 if minor < 11 else 22)
+    disks, system = (world.specs('w-1', name, 'runtime') for name in ('Disks.block.talos.dev', 'SystemDisks.block.talos.dev'))
+    assert disks[system['system-disk']['diskID']]['size'] > 100 * 1024 ** 3
+    assert world.specs('w-1', 'AdjtimeStatuses.v1alpha1.talos.dev', 'runtime')['node']['syncStatus'] is True
+    assert len(world.rpc('w-1', 'CPUInfo', response='CPUsInfoResponse')['cpu_info']) == 4
+    assert world.rpc('w-1', 'Memory')['meminfo']['memtotal'] > 7_000_000
+    assert world.specs('w-1', 'PlatformMetadatas.talos.dev', 'runtime')['platformmetadata']['platform'] == 'metal'
+
+
+def test_resolvers_and_components_are_told_otherwise_since_1_14(world, minor):
+    resolvers = world.specs('cp-1', 'ResolverStatuses.net.talos.dev', 'network')['resolvers']
+    assert (resolvers['dnsServers'] == []) == ('nameServers' in resolvers) == (minor >= 14)
+    assert ('#000 Do53 1.1.1.1' in world.specs('cp-1', 'DNSUpstreams.net.talos.dev', 'network')) == (minor >= 14)
+    for name, component in (('APIServerConfigs', 'kube-apiserver'), ('ControllerManagerConfigs', 'kube-controller-manager'), ('SchedulerConfigs', 'kube-scheduler')):
+        found = world.specs('cp-1', f'{name}.kubernetes.talos.dev', 'controlplane')
+        assert set(found) == {component, *([f'final-{component}'] if minor >= 14 else [])}
+    assert ('cniName' in world.specs('cp-1', 'BootstrapManifestsConfigs.kubernetes.talos.dev', 'controlplane')['manifests']) == (minor >= 13)
