@@ -86,7 +86,7 @@ def _ca_facts(authorities, leaf):
         return None
     first = certificate.facts_of(authorities[0])
     signed = leaf is not None and any(signed_by(leaf, authority) for authority in authorities)
-    return {**{key: first[key] for key in ('subject', 'sha256', 'not_after', 'key_type')}, 'signed_client': signed}
+    return {**{key: first[key] for key in ('subject', 'sha256', 'not_after', 'key_type')}, 'signed_client': signed, 'count': len(authorities)}
 
 
 def signed_by(leaf, authority):

@@ -87,7 +87,7 @@ def facts(context, now):
 
     {context, source, contexts, endpoints, nodes, local_file: a ./talosconfig that was not taken or None,
     certificate: facts with roles, extended_key_usage and matches_key, or None, ca: {subject, sha256, not_after,
-    key_type, signed_client} or None, problems: [{kind, text}]}. Kinds: expired, not_yet_valid, no_endpoints,
+    key_type, signed_client, count} or None, problems: [{kind, text}]}. Kinds: expired, not_yet_valid, no_endpoints,
     no_client_certificate, foreign_ca, extended_key_usage, talosconfig_missing.
     """
     certificate, ca, problems = credentials.facts(context, now)

@@ -7,15 +7,15 @@ from __future__ import annotations
 import re
 
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import ABSENT, UNSUPPORTED
-from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import seen, span
+from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import seen, span, unread as words_unread
 from ansible_collections.talosops.talos.plugins.module_utils.judge import versions
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
-    ALL, CONTROL_PLANES, Check, Threshold, error, info, ok, unknown,
+    ALL, CONTROL_PLANES, Check, Threshold, error, info, not_applicable, ok, unknown,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import NO_QUORUM, down
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
 
-UNATTENDED_FROM = (1, 14)
+UNATTENDED, UNATTENDED_FROM = 'UnattendedInstallStatuses', (1, 14)
 MOVING = ('upgrading', 'rebooting', 'installing')
 STAGE_SECONDS = 'upgrade_stage_seconds'
 
@@ -86,26 +86,33 @@ def _stage_evidence(view, machine, stage):
     return [seen(machine, 'MachineStatuses', f'stage {stage}'), *(view.etcd.quote(machine, 'machined', line) for line in lines[-2:])]
 
 
-def unattended_install_failed(view, machine):
-    """Talos installed itself (1.14 and later)."""
-    datum, release = machine.datum('UnattendedInstallStatuses'), versions.parse(((machine.value('Version') or {}).get('version') or {}).get('tag'))
-    if datum.state == ABSENT or datum.state == UNSUPPORTED and release is not None and release.line < UNATTENDED_FROM:
-        return None
-    if not datum.ok:
-        return unknown(machine.key, f'whether Talos installed itself on {machine.label}: UnattendedInstallStatuses: {datum.why()}',
-                       nodes=[machine.key],
-                       explained_by=('role', 'not_judged'))
-    status = machine.resource('UnattendedInstallStatuses') or {}
-    if status.get('phase') != 'failed':
-        return ok(machine.key)
-    said = str(status.get('error') or 'no error is told')
+def unattended_install_failed(view):
+    """Talos installed itself, where it was told to (1.14 and later)."""
+    answering = view.snapshot.answering()
+    concerned = [machine for machine in answering if _installs_itself(machine)]
+    unread = [machine for machine in concerned if not machine.datum(UNATTENDED).ok]
+    outcomes = [_install_failed(machine) for machine in concerned if (machine.resource(UNATTENDED) or {}).get('phase') == 'failed']
+    if unread or not answering:
+        why = '; '.join(words_unread(unread, UNATTENDED)) or 'no machine answered'
+        outcomes.append(unknown('cluster', f'whether Talos installed itself: {why}', nodes=[m.key for m in unread], explained_by=('role',
+                                                                                                                                  'not_judged')))
+    return outcomes or (ok('cluster') if concerned else not_applicable('cluster', 'Talos installs itself from 1.14 on'))
+
+
+def _installs_itself(machine):
+    """False where Talos is too old for it, or says that there is no such thing."""
+    datum, release = machine.datum(UNATTENDED), versions.parse(((machine.value('Version') or {}).get('version') or {}).get('tag'))
+    return datum.state != ABSENT and not (datum.state == UNSUPPORTED and release is not None and release.line < UNATTENDED_FROM)
+
+
+def _install_failed(machine):
+    status = machine.resource(UNATTENDED)
+    said, image = str(status.get('error') or 'no error is told'), f', image {status["image"]}' if status.get('image') else ''
     return error(machine.key, f'The unattended installation of Talos failed on {machine.label}: {said}',
                  'Talos runs from memory and is gone after a restart; services that wait for the installation do not start.',
-                 f'Repair the cause (disk, image {status.get("image") or ""}), then restart the machine, or install it with talosctl.'.replace(' )',
-                                                                                                                                               ')'),
-                 nodes=[machine.key], evidence=[seen(machine, 'UnattendedInstallStatuses', f'phase failed: {said}')],
-                 asserts=(f'boot_blocked:{machine.key}',), explained_by=(f'image_pull:{machine.key}', f'disk_full:{machine.key}',
-                                                                         f'network:{machine.key}'))
+                 f'Repair the cause (disk{image}), then restart the machine, or install it with talosctl.', nodes=[machine.key],
+                 evidence=[seen(machine, UNATTENDED, f'phase failed: {said}')], asserts=(f'boot_blocked:{machine.key}',),
+                 explained_by=(f'image_pull:{machine.key}', f'disk_full:{machine.key}', f'network:{machine.key}'))
 
 
 def sequence_failed(view, machine):
@@ -142,6 +149,8 @@ def etcd_incompatible(view, machine):
     """No etcd member refuses another one for its version."""
     if view.service(machine, 'etcd') is None:
         return None
+    if machine.log('etcd').state == ABSENT:
+        return None  # etcd has never run
     if not machine.log('etcd').ok:
         return unknown(machine.key, f'whether versions of etcd go together: log etcd of {machine.label}: {machine.log("etcd").why()}',
                        nodes=[machine.key],
@@ -163,7 +172,7 @@ CHECKS = (
     Check('upgrade.sequence_failed', 'x.upgrade', 'No upgrade was given up half way', sequence_failed, each=ALL,
           reads=('MachineStatuses',), logs=('machined',), catalogue='EXT-UPG', sharpens=True, thresholds={
               'upgrade_failed_seconds': Threshold(3600, 's', 'how long a failed upgrade, reset or reboot in the log is news')}),
-    Check('upgrade.unattended_install_failed', 'x.upgrade', 'Talos installed itself', unattended_install_failed, each=ALL,
+    Check('upgrade.unattended_install_failed', 'x.upgrade', 'Talos installed itself', unattended_install_failed,
           reads=('Version', 'UnattendedInstallStatuses'), catalogue='EXT-UPG', sharpens=True),
     Check('upgrade.etcd_incompatible', 'x.upgrade', 'etcd members take each other\'s requests', etcd_incompatible, each=CONTROL_PLANES,
           needs=('ServiceList',), logs=('etcd',), catalogue='EXT-VER', sharpens=True),

@@ -8,6 +8,11 @@ that is equal for equal secrets. It runs before anything is kept.
 
 from __future__ import annotations
 
+import base64
+
+from ansible_collections.talosops.talos.plugins.module_utils.api import certificate
+from ansible_collections.talosops.talos.plugins.module_utils.api.errors import TalosError
+
 try:
     import yaml
 except ImportError:
@@ -50,7 +55,8 @@ def machine_configs(items, mark):
     """The specs of MachineConfigs: {digest, documents, v1alpha1, others}.
 
     C(digest) is a mark of the whole text, so that v1alpha1 and persistent can be compared; C(documents) are the kinds
-    of all documents, C(v1alpha1) and C(others) ({kind: [document]}) what of them is no secret.
+    of all documents, C(v1alpha1) and C(others) ({kind: [document]}) what of them is no secret. Of certificate authorities
+    v1alpha1 has C(authorities), {path: not after}, and C(accepted), {path: how many further ones are accepted}.
     """
     return [{**item, 'spec': _machine_config(item.get('spec'), mark)} for item in items]
 
@@ -62,7 +68,9 @@ def _machine_config(config, mark):
     for document in documents:
         kind = document.get('kind')
         if kind is None:
-            kept['v1alpha1'] = {'machine': _machine(document.get('machine') or {}), 'cluster': _cluster(document.get('cluster') or {})}
+            machine, cluster = document.get('machine') or {}, document.get('cluster') or {}
+            kept['v1alpha1'] = {'machine': _machine(machine), 'cluster': _cluster(cluster), 'authorities': _authorities(machine, cluster),
+                                'accepted': {'machine': len(_list(machine.get('acceptedCAs'))), 'cluster': len(_list(cluster.get('acceptedCAs')))}}
         elif kind in _OPEN_DOCUMENTS:
             kept['others'].setdefault(kind, []).append(_without_hidden(document))
     return kept
@@ -97,6 +105,21 @@ def _machine(machine):
         'registries': {'mirrors': {host: (mirror or {}).get('endpoints') for host, mirror in
                                    (((machine.get('registries') or {}).get('mirrors')) or {}).items()}},
     }
+
+
+def _authorities(machine, cluster):
+    """{path in the configuration: when that certificate authority ends}; of one that cannot be read there is nothing to say."""
+    found = {'machine.ca': machine.get('ca'), 'cluster.ca': cluster.get('ca'), 'cluster.aggregatorCA': cluster.get('aggregatorCA'),
+             'cluster.etcd.ca': (cluster.get('etcd') or {}).get('ca')}
+    ends = {path: _ends(ca.get('crt')) for path, ca in found.items() if isinstance(ca, dict)}
+    return {path: end for path, end in ends.items() if end}
+
+
+def _ends(encoded):
+    try:
+        return certificate.pem_facts(base64.b64decode(encoded or ''))['not_after']
+    except (ValueError, TypeError, TalosError):
+        return None
 
 
 def _vips(interfaces):
