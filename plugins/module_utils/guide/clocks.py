@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Our own section x.time: clocks of the machines, of their time servers, and of this control node (check catalogue EXT-TIME).
 
-C(TimeStatuses.synced) says that services need not wait for the time any more, not that a time server answers (talos-api 6.3);
-the call C(Time) asks the machine's time server and fails where that does not answer.
+C(TimeStatuses.synced) says that services need not wait for the time any more, not that a time server answers (talos-api 6.3).
+The call C(Time) asks the first time server of the machine configuration (else time.cloudflare.com), which need not be one that
+Talos synchronises with: DHCP may have named others. Where that one does not answer the call fails.
 """
 
 from __future__ import annotations
@@ -53,19 +54,29 @@ class Reading:
     server: str
 
     @property
+    def took(self):
+        """Seconds from the call to its answer, within which the machine asked its time server."""
+        return abs((self.received - self.sent).total_seconds())
+
+    @property
     def off(self):
-        """Seconds by which the machine is ahead of its time server."""
-        return (self.local - self.remote).total_seconds()
+        """Seconds by which the machine is ahead of its time server.
+
+        The machine looks at its own clock after the answer came, so it seems ahead by the way of that answer: of what it is ahead, the
+        time that the whole call took proves nothing.
+        """
+        seconds = (self.local - self.remote).total_seconds()
+        return max(0.0, seconds - self.took) if seconds > 0 else seconds
 
     @property
     def margin(self):
         """Seconds by which C(ahead) may be wrong: half of the call's duration."""
-        return abs((self.received - self.sent).total_seconds()) / 2
+        return self.took / 2
 
     @property
     def ahead(self):
         """Seconds by which the machine is ahead of this control node."""
-        return (self.local - self.sent).total_seconds() - (self.received - self.sent).total_seconds() / 2
+        return (self.local - self.sent).total_seconds() - self.took / 2
 
 
 def reading(machine):
@@ -164,7 +175,7 @@ def clock_off(view, machine):
         return None
     if found is None:
         if _time_server_fails(machine):
-            return not_applicable(machine.key, f'the time server of {machine.label} did not answer it', nodes=[machine.key])
+            return not_applicable(machine.key, f'the time server that {machine.label} asked did not answer', nodes=[machine.key])
         why = machine.datum('Time').why() if not machine.datum('Time').ok else 'the answer holds no time'
         return unknown(machine.key, f'how far the clock of {machine.label} is off: Time: {why}', nodes=[machine.key],
                        next_step='Gather again; compare its clock with a time server.')
@@ -187,8 +198,9 @@ def _clock_evidence(found):
 
 
 def _time_server_fails(machine):
-    """Whether the call came back with an error of the machine: its query of the time server failed."""
-    return machine.datum('Time').state == FAILED
+    """Whether the call came back with the machine's own error: its query of the time server failed."""
+    datum = machine.datum('Time')
+    return datum.state == FAILED and 'NTP' in (datum.reason or '')
 
 
 def server_not_answering(view, machine):
@@ -201,21 +213,27 @@ def server_not_answering(view, machine):
     evidence = [seen(machine, 'TimeServerStatuses', f'time servers: {listed(servers)}')] if servers else []
     evidence += [hit.evidence() for hit in failed]
     if reading(machine):
-        if not any(hit.recent for hit in failed) or disabled:
+        if disabled or not any(hit.recent for hit in failed):
             return ok(machine.key, nodes=[machine.key])
         return info(machine.key, f'{machine.label} does not reach all of its time servers', 'One of them answers, and the clock agrees with it.',
                     _SERVERS, nodes=[machine.key], evidence=evidence)
-    if not _time_server_fails(machine):
-        return None
-    title = f'no time server answers {machine.label}'
-    evidence.insert(0, seen(machine, 'Time', machine.datum('Time').reason or 'the call failed'))
+    log = machine.log('controller-runtime')
+    if not _time_server_fails(machine) or not log.ok:
+        why = f'log controller-runtime: {log.why()}' if _time_server_fails(machine) else f'Time: {machine.datum("Time").why()}'
+        return unknown(machine.key, f'whether a time server answers {machine.label}: {why}', nodes=[machine.key])
     works = _last_success(machine)
     failing = [hit for hit in failed if not hit.history and (works is None or hit.at is None or hit.at > works)]
+    if works is not None and not failing:
+        return ok(machine.key, nodes=[machine.key])
+    evidence.insert(0, seen(machine, 'Time', machine.datum('Time').reason))
     if disabled or not failing or view.young(machine):
-        return info(machine.key, title, 'Talos takes the clock for synchronised, which it also does without a time server.',
+        return info(machine.key, f'the time server that {machine.label} asked does not answer',
+                    'Talos takes the clock for synchronised, and no failure of that is in its log. The server that was asked is the first of the '
+                    'machine configuration, or time.cloudflare.com; others may have come by DHCP.',
                     f'Where no time server is meant to be reached, see that the clocks stay right some other way. {_SERVERS}', nodes=[machine.key],
                     evidence=evidence)
-    return warning(machine.key, title, 'Talos goes on trying. Until it succeeds the clock runs free, and drifts away from those of the others.',
+    return warning(machine.key, f'no time server answers {machine.label}',
+                   'Talos goes on trying. Until it succeeds the clock runs free, and drifts away from those of the others.',
                    _SERVERS, nodes=[machine.key], evidence=evidence, explained_by=(f'network:{machine.key}',))
 
 
@@ -239,11 +257,12 @@ def clocks_differ(view):
         return unknown('cluster', f'whether the clocks agree: {"; ".join(unread(answering, "Time")) or "no machine answered"}',
                        explained_by=('not_judged',))
     if len(good) < 2:
-        return not_applicable('cluster', 'fewer than two clocks can be compared')
+        return not_applicable('cluster', 'fewer than two clocks can be compared') if len(found) == len(answering) else \
+            unknown('cluster', f'whether the clocks agree: {"; ".join(unread(answering, "Time"))}')
     fastest, slowest = max(good, key=lambda each: each.ahead - each.margin), min(good, key=lambda each: each.ahead + each.margin)
     apart = (fastest.ahead - fastest.margin) - (slowest.ahead + slowest.margin)
     if apart <= view.threshold(SPREAD):
-        return ok('cluster')
+        return ok('cluster') if len(found) == len(answering) else unknown('cluster', f'whether all clocks agree: {"; ".join(unread(answering, "Time"))}')
     evidence = [seen(each.machine, 'Time', f'{off_by(each.ahead, US)} (± {each.margin * 1000:.0f} ms), in agreement with {each.server}')
                 for each in sorted(good, key=lambda each: (-each.ahead, each.machine.label))]
     return warning('cluster', f'the clocks of {fastest.machine.label} and {slowest.machine.label} are at least {apart:.1f} s apart, and each '
