@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 
 from ansible_collections.talosops.talos.plugins.module_utils.judge.addresses import normal
-from ansible_collections.talosops.talos.plugins.module_utils.judge.check import Evidence, unknown
+from ansible_collections.talosops.talos.plugins.module_utils.judge.check import Evidence, ok, unknown
 from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import node_ready
 
 # The discovery service forgets a silent machine after 30 minutes (guide, "Removed Members are Still Present").
@@ -190,6 +190,15 @@ def unread(machines, *kinds):
             if not machine.datum(kind).ok:
                 failed.setdefault((kind, machine.datum(kind).state), []).append(machine)
     return [f'{kind} of {listed(m.label for m in group)}: {group[0].datum(kind).why()}' for (kind, _state), group in failed.items()]
+
+
+def logs_quiet(view, machine, what, *log_ids):
+    """ok for a machine in whose logs nothing was found, where all of them were read; in container mode the kernel's log is not its own."""
+    missing = [log_id for log_id in log_ids if not machine.log(log_id).ok and not (log_id == 'dmesg' and view.container(machine))]
+    if not missing:
+        return ok(machine.key, nodes=[machine.key])
+    why = '; '.join(f'log {log_id}: {machine.log(log_id).why()}' for log_id in missing)
+    return unknown(machine.key, f'{what}: {why}', nodes=[machine.key])
 
 
 def nothing_read(what, machines, *kinds):

@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 
+from ansible_collections.talosops.talos.plugins.module_utils.guide.host_links import host_addresses, kubernetes_networks, node_addresses
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import belongs, listed, members, nothing_read, seen
 from ansible_collections.talosops.talos.plugins.module_utils.guide.talos_api_client import troubles
 from ansible_collections.talosops.talos.plugins.module_utils.judge.addresses import is_ip, normal
@@ -16,10 +16,6 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge.check import 
 
 SECTION = 'talos_api.subnet_conflict'
 
-# Links that a CNI or kube-proxy makes. Not by kind veth: eth0 of a machine in container mode is one (catalogue API-4).
-_CNI_LINK = re.compile(r'^(lo|cni\d*|flannel.*|cilium.*|lxc.*|veth.*|cali.*|vxlan\.calico|tunl\d+|kube-ipvs\d+|kube-bridge|nodelocaldns'
-                       r'|antrea.*|genev.*|ovn.*|docker\d+)$')
-_CNI_KINDS = ('bridge', 'vxlan', 'geneve', 'dummy', 'vrf')
 _LOOPBACK = ('127.0.0.1', '::1')
 _DEFAULTS = tuple(ipaddress.ip_network(network) for network in ('10.244.0.0/16', '10.96.0.0/12'))
 
@@ -32,16 +28,16 @@ _STEP = ('Give pods or services a free range (cluster.network.podSubnets, cluste
 
 def subnet_conflict(view, machine):
     """Host addresses against the pod and service networks, CNI links left out (talos-api 6.4)."""
-    networks = _networks(machine)
+    networks = kubernetes_networks(machine)
     if not networks:
         return not_applicable(machine.key, f'{machine.label} knows no pod or service network', nodes=[machine.key])
-    hosts = _host_addresses(machine)
+    hosts = host_addresses(machine)
     inside = [a for a in hosts if _within(a, networks)]
     evidence = [
         seen(machine, 'AddressStatuses', f'host addresses: {_on_links(hosts) or "none"}'),
         seen(machine, 'NodeAddressFilters', f'pod and service networks: {listed(sorted(map(str, networks)), 10)}'),
-        seen(machine, 'NodeAddresses', f'routed: {listed(_node_addresses(machine, "routed")) or "none"}; without Kubernetes\' own: '
-                                       f'{listed(_node_addresses(machine, "routed-no-k8s")) or "none"}'),
+        seen(machine, 'NodeAddresses', f'routed: {listed(node_addresses(machine, "routed")) or "none"}; without Kubernetes\' own: '
+                                       f'{listed(node_addresses(machine, "routed-no-k8s")) or "none"}'),
     ]
     signs = _signs(machine)
     evidence += [text for _name, text in signs]
@@ -59,7 +55,8 @@ def subnet_conflict(view, machine):
         return info(machine.key, f'{machine.label} has no address of its own left, but its networks do not conflict',
                     'Only addresses of the CNI remain on it, which raises the same signs as a conflict: the host lost its own address. The '
                     'networks are fine.',
-                    f'Look at link, DHCP and routes of {machine.label}, not at the subnets.', nodes=[machine.key], evidence=evidence)
+                    f'Look at link, DHCP and routes of {machine.label}, not at the subnets.', nodes=[machine.key], evidence=evidence,
+                    explained_by=(f'network:{machine.key}',))
     return ok(machine.key, nodes=[machine.key])
 
 
@@ -70,7 +67,7 @@ def _signs(machine):
         if item.get('id') == 'address-overlap':
             details = (item.get('spec') or {}).get('details') or []
             found.append(('diagnostic', seen(machine, 'Diagnostics', f'address-overlap: {"; ".join(map(str, details))}')))
-    if _node_addresses(machine, 'routed') and not _node_addresses(machine, 'routed-no-k8s'):
+    if node_addresses(machine, 'routed') and not node_addresses(machine, 'routed-no-k8s'):
         found.append(('filtered', seen(machine, 'NodeAddresses', 'routed-no-k8s is empty')))
     certificate = machine.value('certificate')
     if certificate is not None and not _own_ips(certificate):
@@ -135,41 +132,16 @@ def member_without_address(view):
                               'It told discovery no address: all of its addresses lie in pod or service networks, or it has lost them. '
                               'Others cannot reach it.',
                               'Compare its addresses with the pod and service networks.', nodes=nodes, evidence=evidence,
-                              asserts=(f'no_address:{node_id}',), explained_by=(f'subnet_conflict:{node_id}',)))
+                              asserts=(f'no_address:{node_id}',),
+                              explained_by=(f'subnet_conflict:{node_id}', f'network:{node_id}')))
     return outcomes or ok('cluster')
 
 
 # -- addresses --------------------------------------------------------------------------------------------------
 
-def _networks(machine):
-    spec = machine.resource('NodeAddressFilters', 'no-k8s') or {}
-    return {ipaddress.ip_network(str(subnet), strict=False) for subnet in spec.get('excludeSubnets') or [] if is_ip(subnet)}
-
-
 def _within(address, networks):
     ip = ipaddress.ip_interface(address['address']).ip
     return any(ip.version == network.version and ip in network for network in networks)
-
-
-def _host_addresses(machine):
-    """Global addresses on links of the host: those with a default route always, else all that no CNI made."""
-    links = {item.get('id'): item.get('spec') or {} for item in machine.value('LinkStatuses') or []}
-    routed = {spec.get('outLinkName') for spec in (item.get('spec') or {} for item in machine.value('RouteStatuses') or [])
-              if not spec.get('dst') and spec.get('gateway')}
-    found = []
-    for item in machine.value('AddressStatuses') or []:
-        spec = item.get('spec') or {}
-        link = spec.get('linkName') or ''
-        if spec.get('scope') != 'global' or not is_ip(spec.get('address') or ''):
-            continue
-        made_by_cni = bool(_CNI_LINK.match(link)) or (links.get(link) or {}).get('kind') in _CNI_KINDS
-        if link in routed and not _CNI_LINK.match(link) or not made_by_cni:
-            found.append({'address': spec['address'], 'link': link})
-    return found
-
-
-def _node_addresses(machine, which):
-    return (machine.resource('NodeAddresses', which) or {}).get('addresses') or []
 
 
 def _bare(addresses):

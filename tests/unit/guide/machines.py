@@ -11,7 +11,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from ansible_collections.talosops.talos.plugins.module_utils.guide import clocks, network_configuration, system_requirements
+from ansible_collections.talosops.talos.plugins.module_utils.judge import settings
+from ansible_collections.talosops.talos.plugins.module_utils.judge.gates import GATE_LOGS, GATE_READS
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import Datum, format_time, parse_time
+from tests import removal
 from tests.unit.guide import judging
 
 CHECKS = (*network_configuration.CHECKS, *system_requirements.CHECKS, *clocks.CHECKS)
@@ -116,6 +119,27 @@ def controllers(snapshot, machine, *lines):
     """The log of the controllers holds these lines (seconds ago, level, text) alone."""
     told = ''.join(f'{format_time(snapshot.now - timedelta(seconds=ago))} \x1b[31m{level}\x1b[0m {line}\n' for ago, level, line in lines)
     machine.logs['controller-runtime'] = Datum('read', told)
+
+
+def hides(snapshot, checks):
+    """What removal.py finds of these checks in a snapshot, of which only that is left which they look at."""
+    kinds, logs = set(GATE_READS), set(GATE_LOGS)
+    for check in checks:
+        kinds.update(check.needs, check.reads)
+        logs.update(check.logs)
+    for machine in snapshot.machines:
+        machine.data = {kind: datum for kind, datum in machine.data.items() if kind in kinds}
+        machine.logs = {log: datum for log, datum in machine.logs.items() if log in logs}
+    for part in ('data', 'servers'):
+        snapshot.kubernetes[part] = {}
+    for endpoint in snapshot.endpoints:
+        endpoint.data = {}
+    chosen = settings.build(checks)
+    before = removal.outcomes(snapshot, chosen, checks)
+    concerned = tuple(check for check in checks if check.id in {name for name, _subject in removal.problems(before)})
+    assert concerned, 'there is no problem that could be hidden'
+    return [*removal.violations(snapshot, chosen, concerned, removal.each(snapshot)),
+            *removal.violations(snapshot, chosen, concerned, removal.some(snapshot, 1, 15))]
 
 
 def report(snapshot, thresholds=None, checks=CHECKS):
