@@ -89,7 +89,10 @@ def _link(node, name, index):
 
 
 def routes(node):
-    """The main table, and the local table's entries for every IPv4 address (talos-api 6.4)."""
+    """The main table, and the local table's entries for every IPv4 address (talos-api 6.4).
+
+    A machine that waits for its network has no default route, which is what Talos calls connectivity (edge-cases 31b).
+    """
     indexes = link_names(node)
     found = []
 
@@ -122,7 +125,7 @@ def routes(node):
         else:
             add(f'inet4//{network}/0', network, link, src=address, scope='link')
     own = next((prefix for prefix in node.own_prefixes if ':' not in prefix and not prefix.endswith('/32')), None)
-    if own:
+    if own and 'network' not in (node.machine_status['unmet'] or ()):
         gateway = str(ipaddress.ip_interface(own).network.network_address + 1)
         add(f'inet4/{gateway}//0', '', 'eth0', gateway=gateway, protocol='boot')
     for other in node.model.nodes.values():

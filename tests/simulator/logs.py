@@ -25,6 +25,9 @@ _SLOW_SYNC_MS, _SLOW_APPLY_MS = 1000, 100
 _CONTROLLERS = ('cluster.DiscoveryServiceController', 'cluster.MemberController', 'config.AcquireController', 'etcd.ConfigController',
                 'k8s.EndpointController', 'k8s.KubePrismController', 'k8s.NodeStatusController', 'network.AddressStatusController',
                 'network.NodeAddressController', 'secrets.APICertSANsController', 'time.SyncController', 'v1alpha1.ServiceController')
+_STAMPED = re.compile(r'^(?P<facility>kern|user|daemon):\s+(?P<priority>\w+): (?:\[[^\]]+\]: )?')
+_OF_THE_KERNEL = re.compile(r'Out of memory|oom-kill|out of memory: Killed|blocked for more than|I/O error|EXT4-fs|XFS \(|nf_conntrack|soft lockup|Kernel panic'
+                            r'|segfault|EDAC |[Mm]achine [Cc]heck|nvme\d|Link is ')
 _ROLES = '[os:admin os:etcd:backup os:image:verifier os:impersonator os:meta:writer os:operator os:reader]'
 
 
@@ -44,7 +47,8 @@ def lines(node, log_id, calls=()):
     if log_id in ('machined', 'apid'):
         entries += [(at, line) for at, method, code in calls for line in _call_lines(log_id, at, method, code)]
     for told in node.model.state['lines']:
-        if told['node'] == node.name and vocabulary.SOURCES.get(told['src']) == log_id:
+        of_the_kernel = log_id == 'machined' and node.model.platform != 'container' and _kernel_line(told['line'])[0] == 'kern'
+        if told['node'] == node.name and vocabulary.SOURCES.get(told['src']) == log_id and not of_the_kernel:
             at = node.model.clock.at(told['at'])
             entries.append((at, _told(node, log_id, at, told['line'])))
     return [line.encode() for _at, line in sorted(entries, key=lambda entry: entry[0])]
@@ -56,10 +60,21 @@ def kernel(node):
     if node.model.platform != 'container':
         entries += [(event.at, 'user', 'warning', f'[talos] service[{one.id}]({event.state}): {event.msg}')
                     for one in services.of(node) for event in one.events]
-        entries += [(node.model.clock.at(told['at']), 'user', 'warning', f'[talos] {_plain(told["line"])}')
+        entries += [(node.model.clock.at(told['at']), *_kernel_line(told['line']))
                     for told in node.model.state['lines'] if told['node'] == node.name and told['src'] == 'machined dmesg']
     entries.sort(key=lambda entry: entry[0])
     return [f'{facility}: {priority:>7}: [{_nano(at)}]: {text}\n'.encode() for at, facility, priority, text in entries]
+
+
+def _kernel_line(text):
+    """C((facility, priority, text)) of a scenario's line: what the kernel itself says is no line of Talos's."""
+    stamped = _STAMPED.match(text)
+    if stamped and stamped['facility'] == 'kern':
+        return 'kern', stamped['priority'], text[stamped.end():]
+    text = text[stamped.end():] if stamped else text
+    if _OF_THE_KERNEL.search(text) and not text.startswith('[talos] '):
+        return 'kern', 'err', text
+    return 'user', 'warning', f'[talos] {_plain(text)}'
 
 
 def _told_sources(node):

@@ -124,6 +124,8 @@ class Node:
     @property
     def cni_prefixes(self):
         """(link, prefix) of the CNI's own addresses: flannel's, and the bridge's where pods run (talos-api 6.4)."""
+        if self._listed_cni_prefixes:
+            return self._listed_cni_prefixes
         if self.pod_cidr is None or self.model.state['network']['cni'] != 'flannel':
             return []
         network = ipaddress.ip_network(self.pod_cidr)
@@ -137,6 +139,16 @@ class Node:
             if kind in where:
                 return list(where[kind])
         return None
+
+    @cached_property
+    def _listed_cni_prefixes(self):
+        """Those of the scenario's own list that flannel makes: the network of its pods as a /32, and that network's first address."""
+        pods = [ipaddress.ip_network(network) for network in self.model.state['network']['pod']]
+        listed = [ipaddress.ip_interface(prefix) for prefix in self._listed_addresses('routed') or ()]
+        inside = [one for one in listed if any(one.version == network.version and one.ip in network for network in pods)]
+        flannel = [one for one in inside if one.network.prefixlen == 32 and str(one.ip).endswith('.0')]
+        bridges = [one for one in inside if any(one.ip == each.ip + 1 and one.network.network_address == each.ip for each in flannel)]
+        return [*(('flannel.1', str(one)) for one in flannel), *(('cni0', str(one)) for one in bridges)]
 
     @property
     def own_prefixes(self):

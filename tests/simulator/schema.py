@@ -287,7 +287,7 @@ disableManifestsDirectory:bool=11 enableFSQuotaMonitoring:bool=12 allowSchedulin
     VolumeMount = targetPath:string=1 selinuxLabel:string=2 projectQuotaSupport:bool=3 parentId:string=4 fileMode:int=5 uid:int=6 gid:int=7 \
 recursiveRelabel:bool=8
     VolumeLink = symlinkTargetPath:string=1 force:bool=2
-    VolumeStatuses = phase:enum.volumePhase=1 location:string=2 size:int=9 filesystem:int=10 prettySize:string=13 type:enum.volumeType=16 \
+    VolumeStatuses = phase:enum.volumePhase=1 location:string=2 errorMessage:string=3 preFailPhase:enum.volumePhase=6 size:int=9 filesystem:int=10 prettySize:string=13 type:enum.volumeType=16 \
 mountSpec:VolumeMount=15 symlink:VolumeLink=18 parentID:string=19
     KubeletSpecs = image:string=1 args:[]string=2 expectedNodename:string=4 config:struct=5
     PodResources = requests:map<string>=1 limits:map<string>=2

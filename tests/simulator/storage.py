@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import re
+
 from tests.bed.grpc_server import UNKNOWN, Status
 from tests.simulator.resource import Resource
 from tests.simulator.schema import MESSAGES
@@ -51,6 +53,25 @@ def _usage(node):
     return {**{path: int(rest * share) for path, share in _USUAL.items()}, **sizes}
 
 
+_VOLUME_LINE = re.compile(r'volume status .*?"volume": "(?P<volume>[^"]+)", "phase": "(?P<before>\w+) -> (?P<phase>\w+)"(?:, "error": "(?P<error>[^"]+)")?')
+# What comes up only behind another volume.
+_BEHIND = {'META': ('STATE', 'EPHEMERAL'), 'STATE': ('EPHEMERAL',)}
+
+
+def _told_phases(node):
+    """{volume: (phase, error)} as the scenario's lines tell it last; behind a volume that failed others wait (rec)."""
+    told = [line for line in node.model.state['lines'] if line['node'] == node.name]
+    found = {}
+    for line in sorted(told, key=lambda line: node.model.clock.at(line['at'])):
+        said = _VOLUME_LINE.search(line['line'].replace('\\"', '"'))
+        if said:
+            found[said['volume']] = (said['phase'], said['error'] or '')
+    for volume, (phase, _error) in list(found.items()):
+        if phase == 'failed':
+            found.update({name: ('waiting', '') for name in _BEHIND.get(volume, ()) if name not in found})
+    return found
+
+
 async def mounts(node, _request, send):
     """Mounts with their size and what is left, in bytes, as recorded on metal: the root is full by nature. Those of pods are left out."""
     total, used = ephemeral(node)
@@ -62,6 +83,8 @@ async def mounts(node, _request, send):
             ('/dev/vda6', '/var', total, total - used), *(('none', path, total, total - used) for path in _OVERLAYS),
             *(('overlay', f'/run/containerd/io.containerd.runtime.v2.task/system/{name}/rootfs', total, total - used)
               for name in ('etcd', 'kubelet') if node.service(name)[0] == 'Running')]
+    if _told_phases(node).get('EPHEMERAL', ('ready', ''))[0] != 'ready':
+        rows = [row for row in rows if row[0] != '/dev/vda6' and row[1] not in _OVERLAYS]
     stats = [{'filesystem': name, 'mounted_on': path, 'size': bytes_, 'available': left} for name, path, bytes_, left in rows]
     await send(MESSAGES.encode('MountsResponse', {'messages': [{'stats': stats}]}))
 
@@ -118,11 +141,20 @@ def volume_statuses(node):
 def _partitions(node):
     """The volumes on the disk; up to 1.10 nothing else is one, and no type is told."""
     kind_of = {} if node.minor < _DIRECTORIES_SINCE else {'type': 'partition'}
-    return [
-        _volume(name, {'phase': 'ready', **kind_of, 'location': f'/dev/vda{number}', 'size': bytes_, 'filesystem': kind,
-                       'prettySize': pretty(bytes_)}, version=6, proto={'filesystem': code})
-        for name, number, bytes_, kind, code in (('EPHEMERAL', 6, ephemeral(node)[0], 'xfs', 2), ('META', 4, _META_BYTES, 'none', 0),
-                                                 ('STATE', 5, _STATE_BYTES, 'xfs', 2))]
+    told = _told_phases(node)
+    known = (('EPHEMERAL', 6, ephemeral(node)[0], 'xfs', 2), ('META', 4, _META_BYTES, 'none', 0), ('STATE', 5, _STATE_BYTES, 'xfs', 2))
+    found = [_partition(kind_of, *one, *told.pop(one[0], ('ready', ''))) for one in known]
+    return [*found, *(_partition(kind_of, name, 7, GIB, 'xfs', 2, *phase) for name, phase in told.items())]
+
+
+def _partition(kind_of, name, number, bytes_, kind, code, phase, error):
+    """A volume on the disk; one that has not come so far has neither place nor size."""
+    if phase in ('waiting', 'missing'):
+        return _volume(name, {'phase': phase, **kind_of})
+    place = {'phase': phase, **kind_of, 'location': f'/dev/vda{number}', 'size': bytes_}
+    if phase == 'failed':
+        return _volume(name, {**place, 'errorMessage': error, 'preFailPhase': 'prepared'}, version=9)
+    return _volume(name, {**place, 'filesystem': kind, 'prettySize': pretty(bytes_)}, version=6, proto={'filesystem': code})
 
 
 def _directory(name, target, label, parent, mode, more):

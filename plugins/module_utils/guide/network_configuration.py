@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
-from ansible_collections.talosops.talos.plugins.module_utils.guide import network_configuration_names, network_configuration_state, network_configuration_traffic
+from ansible_collections.talosops.talos.plugins.module_utils.guide import (
+    network_configuration_names, network_configuration_state, network_configuration_traffic,
+)
 
 CHECKS = (
     *network_configuration_state.CHECKS,

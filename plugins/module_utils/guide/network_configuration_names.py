@@ -16,7 +16,8 @@ FAILURES = 'network_dns_failures'
 # What Talos takes where nobody names a resolver.
 _DEFAULTS = {'1.1.1.1', '8.8.8.8', '2606:4700:4700::1111', '2001:4860:4860::8888'}
 _MEANS = 'Names do not resolve on this machine: registries, discovery, time servers and a control plane endpoint that is a name.'
-_STEP = 'Name resolvers that this machine reaches in machine.network.nameservers (ResolverConfig), which takes no reboot, or let UDP and TCP port 53 through.'
+_STEP = ('Name resolvers that this machine reaches in machine.network.nameservers (ResolverConfig), which takes no reboot, or let UDP and TCP '
+         'port 53 through.')
 
 
 def no_resolver(view, machine):

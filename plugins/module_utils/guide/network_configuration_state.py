@@ -16,6 +16,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.guide.host_links im
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import dial_address, listed, logs_quiet, ordered, seen, unread
 from ansible_collections.talosops.talos.plugins.module_utils.judge.addresses import is_ip, normal
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import ALL, Check, error, info, ok, unknown, warning
+from ansible_collections.talosops.talos.plugins.module_utils.judge.verdict import ERROR, rank
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import CONTROL_PLANE
 
 SECTION = 'network_configuration'
@@ -24,10 +25,11 @@ SECTION = 'network_configuration'
 _PARTS = {'address': 'addressReady', 'connectivity': 'connectivityReady', 'hostname': 'hostnameReady', 'etc-files': 'etcFilesReady'}
 _LACKS = {'address': 'it has no address', 'hostname': 'it has no host name', 'etc-files': 'its /etc/hosts or /etc/resolv.conf is not written',
           'connectivity': 'it has no connectivity'}
+_DHCP = 'net.dhcp_failed'
 _WAIT = 'cri, etcd and kubelet do not start without address, host name and /etc files.'
 _STEP = ('Look at the console of {name} (dashboard, network) and at "talosctl -n {address} get links,addresses,routes". On bare metal correct the '
-         'network part of the machine configuration, in mode "try", which is taken back by itself when it cuts the machine off; in a cloud the network '
-         'comes from the platform.')
+         'network part of the machine configuration, in mode "try", which is taken back by itself when it cuts the machine off; in a cloud the '
+         'network comes from the platform.')
 
 
 def broken(machine):
@@ -77,7 +79,8 @@ def address_lost(view, machine):
                  if item.get('id') == 'address-overlap']
     return _problem(view, machine, f'{machine.label} has lost its own address: only those of the CNI are left',
                     'kubelet finds no node IP, the certificates lose the address, and discovery announces none. A diagnostic "address-overlap" is '
-                    'raised by this too, and is no conflict of subnets then.', 'Look for a link that went down, or a DHCP lease that was not renewed.',
+                    'raised by this too, and is no conflict of subnets then.',
+                    'Look for a link that went down, or a DHCP lease that was not renewed.',
                     evidence)
 
 
@@ -100,7 +103,8 @@ def not_ready(view, machine):
         unmet = [part for part in unmet if part not in ('address', 'connectivity')]  # told by the checks above
     unseen = unread([machine], 'NetworkStatuses', 'MachineStatuses')
     if not unmet and unseen:
-        return unknown(machine.key, f'whether the network of {machine.label} is ready: {"; ".join(unseen)}', nodes=[machine.key], next_step='Read it again.')
+        return unknown(machine.key, f'whether the network of {machine.label} is ready: {"; ".join(unseen)}', nodes=[machine.key],
+                       next_step='Read it again.')
     if not unmet:
         return ok(machine.key, nodes=[machine.key])
     evidence = _unmet_evidence(machine)
@@ -148,7 +152,8 @@ def _no_connectivity(view, machine, evidence):
         return _problem(view, machine, f'{machine.label} has no connectivity, although it has a default route',
                         'Talos judges connectivity by probes where some are configured, else by the default route: a probe fails, or the route has '
                         'just come back.', 'Look at "get probestatuses", and again in a minute.',
-                        [*evidence, *(seen(machine, 'RouteStatuses', f'default via {route.get("gateway") or route.get("outLinkName")}') for route in default)])
+                        [*evidence, *(seen(machine, 'RouteStatuses', f'default via {route.get("gateway") or route.get("outLinkName")}')
+                                      for route in default)])
     neighbour, gateway = _gateway_of_a_neighbour(view, machine)
     if neighbour is not None:
         return _problem(view, machine, f'{machine.label} has no default route, and its neighbours have one through {gateway}',
@@ -166,8 +171,8 @@ def _no_connectivity(view, machine, evidence):
         return unknown(machine.key, f'why {machine.label} has no connectivity: it has no default route; {"; ".join(unseen)}', nodes=[machine.key],
                        evidence=evidence, next_step='Read it again.')
     return info(machine.key, f'{machine.label} has no default route',
-                'Talos calls that no connectivity. It answers, is in touch with the cluster and has routes to all of its machines, as in an air gap or '
-                'with BGP. Its status stays "not ready" for it.',
+                'Talos calls that no connectivity. It answers, is in touch with the cluster and has routes to all of its machines, as in an air gap '
+                'or with BGP. Its status stays "not ready" for it.',
                 'If it should reach other networks, give it a default route; if not, a probe (TCPProbeConfig) tells Talos what has to be reached '
                 'instead.',
                 nodes=[machine.key], evidence=evidence)
@@ -195,7 +200,9 @@ def _peers_without_route(view, machine):
 
 def dhcp_failing(view, machine):
     """Leases are got and renewed on the links that the machine stands on (signature net.dhcp_failed); on a spare one nobody need answer."""
-    failed = view.signatures.recent(machine, 'net.dhcp_failed')
+    failed = view.signatures.recent(machine, _DHCP)
+    if failed and _has_fault(view, machine):
+        return None  # the finding of that quotes it
     if not failed:
         return logs_quiet(view, machine, f'whether DHCP answers {machine.label}', 'controller-runtime', 'machined')
     hit, used = failed[-1], _carrying(machine)
@@ -211,7 +218,15 @@ def dhcp_failing(view, machine):
     return warning(machine.key, f'{machine.label} gets no answer from DHCP{f" on {link}" if link else ""}',
                    'While the old lease lasts it keeps its address; then it loses it.',
                    'Check the DHCP server, VLAN and relay of that network; a machine that must not depend on it gets a static address.',
-                   nodes=[machine.key], evidence=[hit.evidence()], explained_by=(broken(machine),))
+                   nodes=[machine.key], evidence=[hit.evidence()])
+
+
+def _has_fault(view, machine):
+    """Whether one of the other checks finds the network of a machine broken, as far as they can see."""
+    for run, needs in ((link_down, _LINKS), (address_lost, _LOST), (not_ready, ())):
+        if all(machine.datum(kind).ok for kind in needs) and rank(run(view, machine).verdict) >= rank(ERROR):
+            return True
+    return False
 
 
 def _problem(view, machine, title, means, step, evidence):
@@ -219,6 +234,7 @@ def _problem(view, machine, title, means, step, evidence):
     if view.in_progress(machine) or view.young(machine):
         return info(machine.key, title, f'{means} The machine booted or is being changed just now: this may still settle.',
                     'Look again in a few minutes.', nodes=[machine.key], evidence=evidence)
+    evidence = [*evidence, *(hit.evidence() for hit in view.signatures.recent(machine, _DHCP))]
     address = dial_address(view, machine) or machine.label
     role = 'control plane node' if machine.type == CONTROL_PLANE else 'machine'
     return error(machine.key, title, means, f'{step} {_STEP.format(name=f"this {role}", address=address)}', nodes=[machine.key], evidence=evidence,
@@ -226,15 +242,17 @@ def _problem(view, machine, title, means, step, evidence):
 
 
 _ADDRESSES = ('NodeAddresses', 'AddressStatuses', 'LinkStatuses')
+_LINKS = (*_ADDRESSES, 'RouteStatuses')
+_LOST = (*_ADDRESSES, 'NodeAddressFilters', 'NodeIPConfigs')
 
 CHECKS = (
     Check('network_configuration.link_down', SECTION, 'the links in use are up', link_down, each=ALL,
-          needs=('LinkStatuses', 'RouteStatuses', 'NodeAddresses', 'AddressStatuses'), reads=('MachineStatuses',), catalogue='NET-1'),
+          needs=_LINKS, reads=('MachineStatuses',), logs=('controller-runtime',), catalogue='NET-1'),
     Check('network_configuration.address_lost', SECTION, 'the host has an address of its own', address_lost, each=ALL,
-          needs=(*_ADDRESSES, 'NodeAddressFilters', 'NodeIPConfigs'), reads=('RouteStatuses', 'Diagnostics', 'MachineStatuses'), catalogue='NET-1'),
+          needs=_LOST, reads=('RouteStatuses', 'Diagnostics', 'MachineStatuses'), logs=('controller-runtime',), catalogue='NET-1'),
     Check('network_configuration.not_ready', SECTION, 'the network is ready', not_ready, each=ALL,
-          reads=('NetworkStatuses', 'MachineStatuses', 'ProbeStatuses', 'RouteStatuses', 'NodeAddressFilters', 'NodeIPConfigs', *_ADDRESSES),
-          catalogue='NET-1'),
+          reads=('NetworkStatuses', 'MachineStatuses', 'ProbeStatuses', 'RouteStatuses', *_LOST), logs=('controller-runtime',), catalogue='NET-1'),
     Check('network_configuration.dhcp_failing', SECTION, 'DHCP answers where it is needed', dhcp_failing, each=ALL,
-          reads=('RouteStatuses', 'MachineStatuses', *_ADDRESSES), logs=('controller-runtime', 'machined'), catalogue='NET-1', sharpens=True),
+          reads=('NetworkStatuses', 'MachineStatuses', 'ProbeStatuses', 'RouteStatuses', *_LOST), logs=('controller-runtime', 'machined'),
+          catalogue='NET-1', sharpens=True),
 )

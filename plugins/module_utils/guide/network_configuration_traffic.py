@@ -67,7 +67,8 @@ def _losses(view, name, counted):
 
 
 def _words(losing):
-    return listed(f'{name} {"received" if way == "rx" else "sent"} {packets} and lost {lost} ({lost / packets:.1%})' for name, way, lost, packets in losing)
+    return listed(f'{name} {"received" if way == "rx" else "sent"} {packets} and lost {lost} ({lost / packets:.1%})'
+                  for name, way, lost, packets in losing)
 
 
 def _between(machine):

@@ -2512,6 +2512,7 @@ SIGNATURES = (
         'transient': ('boot',),
         'meaning': 'Host DNS cannot reach its upstream resolver: resolver down or the node has lost its network.',
         'remedy': 'Resolvers; link and addresses of the node.',
+        'judged_by': 'network_configuration.dns_requests_fail',
         'reference': 'recording of Talos v1.13.9: quorum-lost-2killed-early, logs_machined_w1.out',
     },
     {

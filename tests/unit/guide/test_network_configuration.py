@@ -17,6 +17,7 @@ from tests.unit.guide.judging import findings, lose, node, one, report
 
 CHECKS = network_configuration.CHECKS
 GATEWAY = '10.5.0.1'
+LISTS = ('default', 'current', 'routed', 'routed-no-k8s')
 
 
 def judged(snapshot, check=None):
@@ -29,7 +30,8 @@ def route(dst, link, gateway='', table='main', family='inet4'):
 
 
 def address(link, prefix):
-    return machines.item(f'{link}/{prefix}', {'address': prefix, 'linkName': link, 'family': 'inet6' if ':' in prefix else 'inet4', 'scope': 'global'})
+    family = 'inet6' if ':' in prefix else 'inet4'
+    return machines.item(f'{link}/{prefix}', {'address': prefix, 'linkName': link, 'family': family, 'scope': 'global'})
 
 
 def link(name, kind='', state='up', carrier=True):
@@ -77,7 +79,8 @@ LOOPBACK = ([link('lo', '', 'unknown'), link('enp1s0'), link('enp2s0')], 'lo')
 TUNNEL = ([link('enp1s0'), link('kubespan', 'wireguard', 'unknown'), link('cilium_host', 'veth'), link('cilium_vxlan', 'vxlan', 'unknown')], 'enp1s0')
 
 
-@pytest.mark.parametrize('links, carrying', [BOND, BRIDGE, LOOPBACK, TUNNEL], ids=['bond and VLAN', 'bridge', 'BGP on the loopback', 'Cilium and KubeSpan'])
+@pytest.mark.parametrize('links, carrying', [BOND, BRIDGE, LOOPBACK, TUNNEL],
+                         ids=['bond and VLAN', 'bridge', 'BGP on the loopback', 'Cilium and KubeSpan'])
 def test_other_ways_to_stand_on_the_network(links, carrying):
     snapshot = machines.metal()
     for machine in snapshot.machines:
@@ -87,7 +90,7 @@ def test_other_ways_to_stand_on_the_network(links, carrying):
                                                   address('cilium_host', '10.244.1.7/32')])
         machines.put(machine, 'RouteStatuses', [route('', 'enp1s0' if carrying == 'lo' else carrying, GATEWAY), route('10.5.0.0/24', carrying)])
         own = [f'{machine.address}/{mask}']
-        machines.put(machine, 'NodeAddresses', [machines.item(name, {'addresses': own}) for name in ('default', 'current', 'routed', 'routed-no-k8s')])
+        machines.put(machine, 'NodeAddresses', [machines.item(name, {'addresses': own}) for name in LISTS])
     assert not judged(snapshot)
 
 
@@ -99,7 +102,7 @@ def test_machines_with_ipv6_alone():
         machines.put(machine, 'LinkStatuses', [link('enp1s0')])
         machines.put(machine, 'AddressStatuses', [address('enp1s0', own)])
         machines.put(machine, 'RouteStatuses', [route('', 'enp1s0', 'fe80::1', family='inet6'), route('fd00::/64', 'enp1s0', family='inet6')])
-        machines.put(machine, 'NodeAddresses', [machines.item(name, {'addresses': [own]}) for name in ('default', 'current', 'routed', 'routed-no-k8s')])
+        machines.put(machine, 'NodeAddresses', [machines.item(name, {'addresses': [own]}) for name in LISTS])
     assert not judged(snapshot)
 
 
@@ -267,12 +270,21 @@ def test_dhcp_matters_on_the_link_in_use(link_name, ago, verdict):
     assert judged(snapshot) == ({('dhcp_failing', 'w1'): verdict} if verdict else {})
 
 
+def test_dhcp_that_fails_is_evidence_of_what_it_broke():
+    snapshot = machines.metal()
+    without_default_route(node(snapshot, 'w1'))
+    dhcp(snapshot, 'w1', 'eth0')
+    found = findings(report(snapshot, checks=CHECKS))
+    assert [f['check'] for f in found] == ['network_configuration.not_ready'] and 'DHCP request' in found[0]['evidence'][-1]['text']
+
+
 # -- NET-2 --------------------------------------------------------------------------------------------------------
 
 def second_sample(machine, seconds=15, **more):
     """Another sample so many seconds later, in which counters of eth0 have grown."""
     first = machine.datum('NetworkDeviceStats')
-    devices = [{**each, **{key: each.get(key, 0) + number for key, number in more.items() if each['name'] == 'eth0'}} for each in first.value['devices']]
+    devices = [{**each, **{key: each.get(key, 0) + number for key, number in more.items() if each['name'] == 'eth0'}}
+               for each in first.value['devices']]
     at = format_time(parse_time(first.at) + timedelta(seconds=seconds))
     machine.data['NetworkDeviceStats2'] = Datum('read', {'devices': devices}, at=at)
 

@@ -54,6 +54,49 @@ def test_what_fills_a_disk():
         assert (volume['spec']['size'], volume['spec']['phase'], volume['spec']['type']) == (9 * GIB, 'ready', 'partition')
 
 
+def test_a_volume_that_failed_by_its_line_keeps_others_waiting():
+    """As recorded: EPHEMERAL waits behind STATE, its directories are ready; and /var is not mounted."""
+    line = ('[talos] volume status {"component": "controller-runtime", "controller": "block.VolumeManagerController", "volume": "STATE", '
+            '"phase": "missing -> failed", "error": "error formatting XFS: exit status 1", "location": "/dev/vda5"}')
+    with _bed({'lines': [{'node': 'cp-2', 'src': 'machined dmesg', 'at': '-5m', 'sig': 'volume.failed', 'line': line}]}) as (_cluster, node):
+        specs = {one['id']: one['spec'] for one in node('cp-2').resources('VolumeStatuses.block.talos.dev', 'runtime')}
+        assert [specs[name]['phase'] for name in ('STATE', 'EPHEMERAL', 'META', '/var/lib')] == ['failed', 'waiting', 'ready', 'ready']
+        assert specs['STATE']['errorMessage'] == 'error formatting XFS: exit status 1' and 'size' not in specs['EPHEMERAL']
+        assert '/var' not in [one['mounted_on'] for one in node('cp-2').unary(f'{SERVICE}Mounts')['stats']]
+
+
+# -- the host -----------------------------------------------------------------------------------------------------
+
+def test_a_machine_that_waits_for_its_network_has_no_default_route():
+    with _bed({'nodes': {'w-1': {'machine_status': {'unmet': ['network']}}}}) as (_cluster, node):
+        for name, ready in (('w-1', False), ('w-2', True)):
+            status = node(name).resources('NetworkStatuses.net.talos.dev', 'network')[0]['spec']
+            default = [one for one in node(name).resources('RouteStatuses.net.talos.dev', 'network') if not one['spec']['dst']]
+            assert (status['connectivityReady'], bool(default)) == (ready, ready)
+
+
+def test_addresses_that_flannel_makes_stand_on_its_links():
+    """A host that lost its own address is told by the list of those that are left."""
+    with Cluster.from_state({'nodes': {'w-1': {'addresses': {'routed': ['10.244.9.0/32', '10.244.9.1/24'], 'routed-no-k8s': []}}}}) as cluster:
+        machine = cluster.model.nodes['w-1']
+        assert [(link, prefix.rpartition('.')[2]) for link, prefix in machine.cni_prefixes] == [('flannel.1', '0/32'), ('cni0', '1/24')]
+        assert machine.own_prefixes == []
+
+
+KERNEL = 'XFS (vda6): metadata I/O error in "xfs_buf_ioend" at daddr 0x1 len 8 error 5'
+
+
+@pytest.mark.parametrize(('line', 'told'), [
+    (KERNEL, f'kern:     err: [{{0}}]: {KERNEL}'), (f'kern:    crit: [2026-11-22T09:00:00Z]: {KERNEL}', f'kern:    crit: [{{0}}]: {KERNEL}'),
+    ('[talos] retrying error: timeout', 'user: warning: [{0}]: [talos] retrying error: timeout')])
+def test_what_the_kernel_says_is_no_line_of_talos(line, told):
+    with _bed({'lines': [{'node': 'w-1', 'src': 'machined dmesg', 'at': '-1m', 'sig': None, 'line': line}]}) as (_cluster, node):
+        kernel = node('w-1').stream(f'{SERVICE}Dmesg', {}, 1 << 20).data.decode()
+        stamped = next(each for each in kernel.splitlines() if told.partition(']: ')[2] in each)
+        assert re.sub(r'\[\d{4}-\S+\]', '[{0}]', stamped) == told
+        assert (told.partition(']: ')[2] in node('w-1').log('machined', tail=-1).data.decode()) is line.startswith('[talos]')
+
+
 def test_a_slow_disk_shows_in_the_log_of_etcd():
     with _bed({'nodes': {'cp-1': {'disk': {'etcd_fsync_p99_ms': 1300}}, 'cp-2': {'disk': {'etcd_fsync_p99_ms': 400}}}}) as (_cluster, node):
         log = {name: node(name).log('etcd').data.decode() for name in ('cp-1', 'cp-2', 'cp-3')}
