@@ -33,7 +33,7 @@ def values(node, arguments):
 def _prism(node):
     """The section of the configuration where it is enabled, else None: nothing of it is there then."""
     told = (node.config.machine.get('features') or {}).get('kubePrism') or {}
-    return told if told.get('enabled') else None
+    return node.config.document('KubePrismConfig') or (told if told.get('enabled') else None)
 
 
 def _endpoints(node):
@@ -135,7 +135,7 @@ def kubelet_statuses(node):
 # -- static pods ----------------------------------------------------------------------------------------------------
 
 def static_pods(node):
-    """Talos gives kubelet none while the service etcd does not run, and takes them away when it no longer does (v1.13.9, control_plane_static_pod.go)."""
+    """None while the service etcd does not run; gone when it no longer does (v1.13.9, control_plane_static_pod.go)."""
     if not _etcd_was_healthy(node):
         return []
     pods = {name: _static_pod(node, name) for name in _templates('static_pods.yaml')}
@@ -180,7 +180,8 @@ def manifests(node):
     if not node.control_plane:
         return []
     found = {name: _filled(node, 'manifests.yaml', name) for name in _manifest_ids(node)}
-    return [Resource(name, 'k8s.ManifestController', objects, proto={'items': [{'object': one} for one in objects]}) for name, objects in found.items()]
+    return [Resource(name, 'k8s.ManifestController', objects, proto={'items': [{'object': one} for one in objects]})
+            for name, objects in found.items()]
 
 
 def manifest_statuses(node):

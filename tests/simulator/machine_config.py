@@ -12,6 +12,7 @@ import yaml
 from tests.simulator import config_documents as documents
 
 _DOCUMENTS_SINCE = 12
+_MORE_DOCUMENTS_SINCE = 14
 _EVERY_NODE_PERSISTS_SINCE = 10
 _DEFAULT_QUOTA_MB = 2048
 _ADMISSION = yaml.safe_load("""
@@ -53,6 +54,10 @@ class MachineConfig:
     @property
     def cluster(self):
         return self.v1alpha1.get('cluster') or {}
+
+    def document(self, kind):
+        """The active document of a kind, None without one."""
+        return next((one for one in self.active if one.get('kind') == kind), None)
 
     @property
     def kubelet_arguments(self):
@@ -187,7 +192,22 @@ def _generated(node):
         }
     cluster.setdefault('discovery', discovery)
     v1alpha1 = {'version': 'v1alpha1', 'debug': False, 'persist': True, 'machine': machine, 'cluster': cluster}
-    return [v1alpha1] + ([{'apiVersion': 'v1alpha1', 'kind': 'HostnameConfig', 'auto': 'stable'}] if node.minor >= _DOCUMENTS_SINCE else [])
+    others = {'HostnameConfig': {'auto': 'stable'}} if node.minor >= _DOCUMENTS_SINCE else {}
+    if node.minor >= _MORE_DOCUMENTS_SINCE:
+        others |= _moved(machine, cluster)
+    return [v1alpha1, *({'apiVersion': 'v1alpha1', 'kind': kind, **told} for kind, told in others.items())]
+
+
+def _moved(machine, cluster):
+    """What stands in documents of its own from 1.14 on, taken out of v1alpha1; Kubernetes' components stay, as after an upgrade."""
+    features = machine['features']
+    del cluster['discovery']
+    return {
+        'DiscoveryIdentityConfig': {'clusterID': cluster.pop('id'), 'clusterSecret': cluster.pop('secret')},
+        'DiscoveryServiceConfig': {'name': 'default', 'endpoint': 'https://discovery.talos.dev/'},
+        'KubePrismConfig': {'port': features.pop('kubePrism')['port']},
+        'ResolverConfig': {'hostDNS': features.pop('hostDNS')},
+    }
 
 
 def _pair(authority, with_key):

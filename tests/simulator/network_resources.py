@@ -45,7 +45,7 @@ def dns_upstreams(node):
 
 def host_dns_configs(node):
     """The address for pods is in the protobuf form only (rec)."""
-    told = (node.config.machine.get('features') or {}).get('hostDNS') or {}
+    told = (node.config.document('ResolverConfig') or node.config.machine.get('features') or {}).get('hostDNS') or {}
     if not told.get('enabled'):
         return [Resource('config', 'network.HostDNSConfigController', {'enabled': False})]
     proto = {'serviceHostDNSAddress': _HOST_DNS[1]} if told.get('forwardKubeDNSToHost') else {}

@@ -26,7 +26,7 @@ _COMPONENT = ('image', 'extraArgs', 'certSANs', 'disabled', 'advertisedSubnets',
 _KUBELET = ('image', 'extraArgs', 'nodeIP', 'registerWithFQDN', 'skipNodeRegistration', 'clusterDNS')
 _FEATURES = ('kubePrism', 'hostDNS', 'imageCache')
 # Documents that are kept whole, but for fields in which a secret may stand.
-_HIDDEN = ('env', 'encryption', 'admissionControl', 'credentialProviderConfig')
+_HIDDEN = ('env', 'encryption', 'backendExtraConfig', 'admissionControl', 'credentialProviderConfig')
 _OPEN_DOCUMENTS = ('HostnameConfig', 'TimeSyncConfig', 'ResolverConfig', 'StaticHostConfig', 'LinkConfig', 'DHCPv4Config', 'DHCPv6Config', 'VLANConfig',
                    'BondConfig', 'BridgeConfig', 'Layer2VIPConfig', 'NetworkDefaultActionConfig', 'NetworkRuleConfig', 'KubePrismConfig', 'KubeletConfig',
                    'KubeNodeConfig', 'KubeNetworkConfig', 'KubeFlannelCNIConfig', 'KubeAPIServerConfig', 'KubeControllerManagerConfig', 'KubeSchedulerConfig',

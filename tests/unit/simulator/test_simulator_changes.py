@@ -273,7 +273,10 @@ def test_the_configuration_has_the_form_of_its_version(talos, as_text):
             documents = list(yaml.safe_load_all(documents[0]))
         assert documents == bed.config('cp-1')
         assert documents[0]['machine']['type'] == 'controlplane'
-        assert len(documents) == (2 if as_text else 1)
+        others = {'v1.11': [], 'v1.12': ['HostnameConfig']}.get(talos[:5], [
+            'HostnameConfig', 'DiscoveryIdentityConfig', 'DiscoveryServiceConfig', 'KubePrismConfig', 'ResolverConfig'])
+        assert [document['kind'] for document in documents[1:]] == others
+        assert ('discovery' in documents[0]['cluster']) == ('KubePrismConfig' not in others)
 
 
 def test_what_a_scenario_says_of_the_configuration():
