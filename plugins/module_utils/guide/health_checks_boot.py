@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed, seen, span
-from ansible_collections.talosops.talos.plugins.module_utils.guide.upgrades_progress import stuck
+from ansible_collections.talosops.talos.plugins.module_utils.guide.upgrades_progress import MOVING, stuck
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
     ALL, Check, Evidence, error, info, not_applicable, ok, unknown, warning,
@@ -134,8 +134,11 @@ def boot_not_finished(view, machine):
     if stage is None:
         return unknown(machine.key, f'whether {machine.label} has finished its boot: MachineStatuses holds no stage', nodes=[machine.key],
                        explained_by=('not_judged',))
-    if view.in_progress(machine):
+    if stage in MOVING:
         return not_applicable(machine.key, f'{machine.label} is {stage}: see the upgrades')
+    if view.in_progress(machine):
+        return info(machine.key, f'{machine.label} is {stage}', 'It is on its way down.', 'Gather again when it is up, if it is to come back.',
+                    nodes=[machine.key], evidence=[seen(machine, 'MachineStatuses', f'stage {stage}')])
     age, blockers, evidence = view.age_seconds(machine), *_blockers(view, machine)
     waits = f', it waits for {listed(blockers)}' if blockers else ''
     since = f' for {span(age)}' if age is not None else ''

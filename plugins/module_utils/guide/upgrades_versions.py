@@ -273,35 +273,26 @@ def kubelet_skew(view):
 
 
 def components_skew(view):
-    """The components of the control plane, and kube-proxy, are of versions that go together."""
-    runs = {machine.key: components(machine) for machine in view.answering_control_planes}
-    servers = {key: found[API_SERVER][0] for key, found in runs.items() if API_SERVER in found}
+    """API servers are at most one minor apart, and kube-proxy fits them all; what runs beside an API server is judged with it."""
+    servers = {machine.key: components(machine)[API_SERVER] for machine in view.answering_control_planes if API_SERVER in components(machine)}
     if not servers:
         return _no_server(view, 'whether the components of Kubernetes fit each other')
-    oldest, newest = min(servers.values()), max(servers.values())
-    wrong = []
-    if _behind(oldest, newest) > 1:
-        late = [key for key, found in servers.items() if _behind(found, newest) > 1]
-        wrong += [(view.snapshot.machine(key), API_SERVER, servers[key], runs[key][API_SERVER][1]) for key in late]
-    for key, found in runs.items():
-        own = servers.get(key, oldest)
-        wrong += [(view.snapshot.machine(key), name, version, source) for name, (version, source) in sorted(found.items())
-                  if name != API_SERVER and (version.line > own.line or _behind(version, own) > 1)]
+    oldest, newest = min(version for version, _source in servers.values()), max(version for version, _source in servers.values())
+    late = [(view.snapshot.machine(key), API_SERVER, version, source) for key, (version, source) in servers.items() if _behind(version, newest) > 1]
     proxies = [(None, PROXY, version, 'daemonsets') for version in _proxies(view)
                if version.line > oldest.line or _behind(version, newest) > support_matrix.KUBELET_BEHIND]
-    if not wrong and not proxies:
+    wrong = late + proxies
+    if not wrong:
         return ok('cluster')
-    told = listed(f'{name} {version}' + (f' on {machine.label}' if machine else '') for machine, name, version, _source in wrong + proxies)
-    return error('cluster', f'Components of Kubernetes do not fit the API server ({_range(oldest, newest)}): {told}',
-                 'Controller-manager and scheduler may be one minor older than their API server and never newer, API servers may be one minor '
-                 'apart, kube-proxy '
-                 'may be three minors older. An upgrade stopped half way, or a component was left behind.',
-                 'Look for what still sets the old image (cluster.apiServer, controllerManager, scheduler and proxy in the machine configuration), '
-                 'then '
-                 'finish the upgrade with talosctl upgrade-k8s.', nodes=[machine.key for machine, _name, _version, _source in wrong],
+    told = listed(f'{name} {version}' + (f' on {machine.label}' if machine else '') for machine, name, version, _source in wrong)
+    return error('cluster', f'Components of Kubernetes do not fit the API servers ({_range(oldest, newest)}): {told}',
+                 'API servers may be one minor apart, kube-proxy may be three minors older and never newer. An upgrade stopped half way, or a '
+                 'component was left behind.',
+                 'Look for what still sets the old image (cluster.apiServer and cluster.proxy in the machine configuration), then finish the '
+                 'upgrade with talosctl upgrade-k8s.', nodes=[machine.key for machine, _name, _version, _source in late],
                  evidence=[Evidence(f'{name} {version}', source, machine.label if machine else None,
                                     machine.datum(source).at if machine else view.kubernetes.datum(source).at)
-                           for machine, name, version, source in wrong + proxies])
+                           for machine, name, version, source in wrong])
 
 
 def _proxies(view):
@@ -363,7 +354,7 @@ CHECKS = (
           reads=_KUBERNETES, cluster_reads=('nodes',), catalogue='EXT-VER KUB-3 CP-4'),
     Check('upgrade.kubelet_skew', 'x.upgrade', 'The kubelets fit the API servers', kubelet_skew,
           reads=(*_KUBERNETES, 'EtcdStatus'), cluster_reads=('nodes', 'version'), catalogue='EXT-VER KUB-3'),
-    Check('upgrade.components_skew', 'x.upgrade', 'The components of Kubernetes fit each other', components_skew,
+    Check('upgrade.components_skew', 'x.upgrade', 'The API servers and kube-proxy fit each other', components_skew,
           reads=('ServiceList', 'StaticPods', 'Containers', 'EtcdStatus'), cluster_reads=('daemonsets',), catalogue='EXT-VER CP-4'),
     Check('upgrade.etcd_too_old', 'x.upgrade', 'etcd is new enough for Talos', etcd_too_old, each=CONTROL_PLANES,
           needs=('ServiceList',), reads=('Version', 'EtcdStatus', 'EtcdSpecs'), catalogue='EXT-VER'),
