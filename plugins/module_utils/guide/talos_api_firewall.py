@@ -40,6 +40,8 @@ _STEPS = {
 }
 _OPEN = 'If it is up, let TCP port 50000 through: from clients to the control plane nodes, and from those to every node.'
 _BLOCKED = ('refused', 'no_route', 'timeout', 'reset')
+# What is seen at the ports themselves, not read through the Talos API.
+_OTHER_DOORS = ('certificate', 'apiserver_certificate', 'apiserver_probe')
 _NOT_DIALLED = ('refused', 'no_route', 'timeout')
 _CSR = re.compile(r'^(?P<at>\S+Z)?.*failed to sign API server CSR: (?P<why>.*)')
 _ANSI = re.compile(r'\x1b\[[0-9;]*m')
@@ -74,7 +76,7 @@ def _lost(machine):
     lost = []
     for kind, datum in (*machine.data.items(), *((f'log {name}', datum) for name, datum in machine.logs.items())):
         failure = {'kind': 'node_unreachable', 'text': datum.reason}
-        if datum.state == UNREACHABLE and kind != 'certificate' and fault(failure) in _NOT_DIALLED:
+        if datum.state == UNREACHABLE and kind not in _OTHER_DOORS and fault(failure) in _NOT_DIALLED:
             lost.append((kind, datum, fault(failure)))
     if not lost:
         return None

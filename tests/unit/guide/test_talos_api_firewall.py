@@ -44,6 +44,15 @@ def test_a_machine_that_was_lost_while_it_was_read(text, verdict):
         assert [evidence['source'] for evidence in found['evidence']] == ['RouteStatuses', 'log controller-runtime']
 
 
+@pytest.mark.parametrize('door', ['apiserver_certificate', 'apiserver_probe', 'certificate'])
+def test_a_machine_whose_other_ports_refuse_is_not_lost(door):
+    """Port 6443 without an API server says nothing about the Talos API."""
+    snap = states.snapshot()
+    text = 'https://10.5.0.2:6443 could not be reached: connection refused'
+    states.named(snap, 'cp1').data[door] = Datum('unreachable', reason=text, code='refused', at=snap.finished_at)
+    assert states.verdict(states.report(snap), UNREACHABLE) == 'ok'
+
+
 def test_a_frozen_machine_is_not_blamed_on_the_port():
     snap = states.snapshot()
     states.dead(snap, 'w1', 'deadline', 'no answer within 10 s')
