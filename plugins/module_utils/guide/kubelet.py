@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
-from ansible_collections.talosops.talos.plugins.module_utils.guide import kubelet_service
+from ansible_collections.talosops.talos.plugins.module_utils.guide import kubelet_nodes, kubelet_service, kubelet_stale
 
 CHECKS = (
     *kubelet_service.CHECKS,
+    *kubelet_nodes.CHECKS,
+    *kubelet_stale.CHECKS,
 )
