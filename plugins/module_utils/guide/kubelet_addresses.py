@@ -100,6 +100,7 @@ def _internal_ip(view, node, machine):
         own = own_addresses(view, machine)
         evidence += [seen(machine, 'NodeIPs', f'for the kubelet: {listed(sorted(_node_ips(machine))) or "none"}'), *_subnets(machine)]
         evidence += [seen(machine, 'NodeAddresses', f'its addresses: {listed(sorted(own), 12)}')] if own else []
+        evidence += [hit.evidence() for hit in view.signatures.on(machine, 'nodeip.skipped', 'nodeip.not_on_host')]
     title = f'Node {name} has the wrong InternalIP {shown}{what}'.replace('InternalIP it has', 'InternalIP: it has')
     if view.kubernetes.settling(machine) or (machine is not None and view.in_progress(machine)):
         return info(name, title, f'{why} Machine or cluster have just started.', 'Gather again in a few minutes.', nodes=nodes, evidence=evidence)
@@ -128,7 +129,7 @@ def _fault(view, node, machine, address, external):
         return (f'Talos has {listed(sorted(told))} for it', 'The kubelet has not taken up what Talos has for it.', subnet, ())
     if _inside(address, _TAILSCALE) and _chosen_freely(machine) and any(not _inside(other, _TAILSCALE) for other in _routed(machine)):
         return ('it is an address of an overlay network (100.64.0.0/10)', 'It was taken because it stands first on the machine.', subnet, ())
-    if good and _chosen_freely(machine):
+    if good and _chosen_freely(machine) and not _of_kubespan(machine, address):
         return (f'the other Nodes are in {good}, where it has an address as well', 'The kubelet took another interface than those of the other Nodes.', subnet, ())
     return None
 
@@ -146,6 +147,12 @@ def _chosen_freely(machine):
     return set(map(str, spec.get('validSubnets') or [])) <= set(_WILDCARDS)
 
 
+def _of_kubespan(machine, address):
+    """Whether it stands on the link of KubeSpan, which leads to the other Nodes as well."""
+    return any((item.get('spec') or {}).get('linkName') == 'kubespan' and normal((item.get('spec') or {}).get('address')) == address
+               for item in machine.value('AddressStatuses') or [])
+
+
 def _routed(machine):
     """Its own addresses, without those of pods and services."""
     return [normal(address) for address in (machine.resource('NodeAddresses', 'routed-no-k8s') or {}).get('addresses') or []]
@@ -157,6 +164,7 @@ def _better(view, node, machine):
     others = [{normal(a.get('address')) for a in other.get('addresses') or [] if a.get('type') == 'InternalIP'}
               for other in view.kubernetes.nodes or [] if other is not node]
     others = [addresses for addresses in others if addresses]
+    families = {ipaddress.ip_address(address).version for address in mine if is_ip(address)}
     if machine is None or len(others) < 2:
         return None
     for prefix in (machine.resource('NodeAddresses', 'routed-no-k8s') or {}).get('addresses') or []:
@@ -164,7 +172,7 @@ def _better(view, node, machine):
             network = ipaddress.ip_interface(str(prefix)).network
         except ValueError:
             continue
-        if network.num_addresses > 1 and all(any(_inside(a, network) for a in each) for each in others) and not any(_inside(a, network) for a in mine):
+        if network.version in families and network.num_addresses > 1 and all(any(_inside(a, network) for a in each) for each in others) and not any(_inside(a, network) for a in mine):
             return str(network)
     return None
 
@@ -206,6 +214,6 @@ CHECKS = (
     Check('kubelet.node_ip_missing', INTERNAL, 'Talos has an address for every kubelet', node_ip_missing, each=ALL, needs=('NodeIPs',),
           reads=(*_READS, 'ServiceList'), logs=('machined', 'controller-runtime'), catalogue='KUB-6'),
     Check('kubelet.internal_ip_wrong', INTERNAL, 'Every Node has the right InternalIP', internal_ip_wrong,
-          reads=(*_READS, 'KubeletSpecs', 'MachineConfigs', 'Members'), cluster_reads=('nodes',), catalogue='KUB-6', sharpens=True),
+          reads=(*_READS, 'KubeletSpecs', 'MachineConfigs', 'Members'), logs=('machined', 'controller-runtime', 'kubelet'), cluster_reads=('nodes',), catalogue='KUB-6', sharpens=True),
     Check('kubelet.external_ip', EXTERNAL, 'What the Nodes have for ExternalIPs', external_ip, cluster_reads=('nodes',), catalogue='KUB-7'),
 )

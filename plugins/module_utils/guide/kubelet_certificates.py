@@ -16,7 +16,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge import csr_ru
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
     ALL, CONTROL_PLANES, Check, Evidence, Threshold, error, info, not_applicable, ok, unknown, warning,
 )
-from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import format_time
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import format_time, parse_time
 
 SECTION = 'kubelet.cert_errors'
 _RECENT = 300
@@ -69,7 +69,7 @@ def _waits(view, csr, name, machine, judgement):
     if 'Approved' in decided:
         return _unsigned(view, csr, name, nodes, evidence, seconds, long)
     title = f'{name} waits{long} for its serving certificate: request {csr["name"]} is pending; {judgement.text}'
-    if machine is not None and rotates(machine) is False:
+    if machine is not None and rotates(machine) is False and not _diagnostics(machine):
         return info(name, f'{title}. Its kubelet does not use serving certificates of the cluster', 'rotate-server-certificates is not set: the request is a '
                     'left-over.', 'Let it expire.', nodes=nodes, evidence=evidence)
     if seconds is not None and seconds <= view.threshold(CSR_SECONDS) or view.kubernetes.settling(machine):
@@ -129,13 +129,14 @@ def _diagnostics(machine):
 def serving_certificate_missing(view, machine):
     """Talos reaches the kubelet of each machine by a certificate; one whose request is listed is told by that."""
     nodes = [machine.key]
-    hits = view.signatures.recent(machine, 'kubelet.tls_internal', 'diag.kubelet_csr')
+    name = (machine.resource('Nodenames', 'nodename') or {}).get('nodename') or machine.name
+    csr = next((csr for csr in newest(view.kubernetes.csrs or [], csr_rules.SERVING) if csr_rules.node_name(csr) == name), None)
+    hits = [hit for hit in view.signatures.recent(machine, 'kubelet.tls_internal', 'kubelet.no_serving_cert')
+            if hit.age is not None and hit.age <= _RECENT and not _issued_after(csr, hit)]
     if not _diagnostics(machine) and not hits:
         return ok(machine.key, nodes=nodes)
-    name = (machine.resource('Nodenames', 'nodename') or {}).get('nodename') or machine.name
-    for csr in newest(view.kubernetes.csrs or [], csr_rules.SERVING):
-        if csr_rules.node_name(csr) == name and not csr.get('issued'):
-            return not_applicable(machine.key, f'told by the request {csr["name"]}', nodes=nodes)
+    if csr is not None and not csr.get('issued'):
+        return not_applicable(machine.key, f'told by the request {csr["name"]}', nodes=nodes)
     evidence = _diagnostic(machine) + [hit.evidence() for hit in hits]
     said = 'its request for one is not approved' if _diagnostics(machine) else 'and no request for one is listed' if view.kubernetes.csrs is not None else \
         'and whether it asks for one could not be seen'
@@ -146,6 +147,12 @@ def serving_certificate_missing(view, machine):
                    'kubectl get csr: approve the newest serving request of this Node after a look at its names, or install an approver. Where none is listed, '
                    'restart the kubelet (talosctl service kubelet restart).', nodes=nodes, evidence=evidence, asserts=(f'csr_pending:{name}',),
                    explained_by=view.kubernetes.frozen)
+
+
+def _issued_after(csr, hit):
+    """Whether the certificate came after this line was written."""
+    approved = [condition.get('lastTransitionTime') or condition.get('lastUpdateTime') for condition in (csr or {}).get('conditions') or []]
+    return bool(csr and csr.get('issued') and hit.at is not None and any(at and parse_time(at) >= hit.at for at in approved))
 
 
 def kubelet_api_refused(view, machine):
@@ -225,7 +232,7 @@ CHECKS = (
           cluster_reads=('csrs', 'nodes', 'pods', 'deployments'), catalogue='KUB-5 KUB-11', remedy='kubelet_serving_csr', sharpens=True, thresholds={
               CSR_SECONDS: Threshold(300, 's', 'how long a certificate request of a kubelet may be pending')}),
     Check('kubelet.serving_certificate_missing', SECTION, 'Every kubelet has a serving certificate', serving_certificate_missing, each=ALL,
-          needs=('Diagnostics',), reads=('Nodenames', 'MachineStatuses'), logs=('controller-runtime', 'machined'), cluster_reads=('csrs',),
+          needs=('Diagnostics',), reads=('Nodenames', 'MachineStatuses'), logs=('controller-runtime', 'machined', 'kubelet'), cluster_reads=('csrs',),
           catalogue='KUB-11 EXT-DIAG'),
     Check('kubelet.api_refused', SECTION, 'Talos and the kubelet accept each other', kubelet_api_refused, each=CONTROL_PLANES,
           reads=('MachineStatuses', 'Time'), logs=('controller-runtime', 'machined'), catalogue='KUB-11'),

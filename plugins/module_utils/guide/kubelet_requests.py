@@ -78,7 +78,7 @@ def owner_of(view, machine, name):
     granted = set()
     if node is not None:
         outside = external_addresses(view, node, machine)
-        granted = {a.get('address') for a in node.get('addresses') or [] if a.get('type') != 'InternalIP' or outside}
+        granted = {a.get('address') for a in node.get('addresses') or [] if a.get('type') not in ('InternalIP', 'Hostname') or outside}
     if not machine.answered:
         return Owner(granted=frozenset(granted))
     return Owner(own_addresses(view, machine), frozenset(_names(machine)), frozenset(granted))
