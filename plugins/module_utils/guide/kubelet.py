@@ -4,8 +4,16 @@
 
 from __future__ import annotations
 
-from ansible_collections.talosops.talos.plugins.module_utils.guide import kubelet_service
+from ansible_collections.talosops.talos.plugins.module_utils.guide import (
+    kubelet_addresses, kubelet_certificates, kubelet_names, kubelet_nodes, kubelet_registration, kubelet_service, kubelet_stale,
+)
 
 CHECKS = (
     *kubelet_service.CHECKS,
+    *kubelet_registration.CHECKS,
+    *kubelet_addresses.CHECKS,
+    *kubelet_names.CHECKS,
+    *kubelet_nodes.CHECKS,
+    *kubelet_stale.CHECKS,
+    *kubelet_certificates.CHECKS,
 )

@@ -22,6 +22,7 @@ API_DOWN = 'kubernetes.api_down'
 CORRUPT = 'etcd.corrupt'
 
 SYSTEM = 'kube-system'
+YOUNG_SECONDS = 600
 COMPONENTS = ('kube-apiserver', 'kube-controller-manager', 'kube-scheduler')
 
 
@@ -186,6 +187,16 @@ class KubernetesFacts:
     # -- young clusters -------------------------------------------------------------------------------------
 
     def settling(self, machine=None):
-        """G5: the cluster was bootstrapped less than ten minutes ago, or the machine is so young."""
+        """G5: the cluster was bootstrapped less than ten minutes ago, or the machine is so young.
+
+        A Node that is older, or a control plane node whose services were not read, leaves the machine's age alone.
+        """
+        return self._young_cluster or (machine is not None and bool(self.view.young(machine)))
+
+    @cached_property
+    def _young_cluster(self):
         age = self.view.etcd.cluster_age
-        return (age is not None and age < 600) or (machine is not None and bool(self.view.young(machine)))
+        if age is None or age >= YOUNG_SECONDS or not all(machine.datum('ServiceList').ok for machine in self.view.answering_control_planes):
+            return False
+        created = [parse_time(node.get('created')) for node in self.nodes or []]
+        return not any((self.view.now - at).total_seconds() >= YOUNG_SECONDS for at in created if at)

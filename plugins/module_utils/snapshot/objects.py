@@ -84,10 +84,10 @@ def workload(item):
 
 
 def event(item):
-    """An event that is no news of normal life."""
-    if item.get('type') == 'Normal':
-        return None
+    """An event that is no news of normal life; that a Node comes and goes is told as normal."""
     about = item.get('involvedObject') or {}
+    if item.get('type') == 'Normal' and not (about.get('kind') == 'Node' and item.get('reason') in ('NodeNotReady', 'NodeReady')):
+        return None
     return {
         'namespace': about.get('namespace'), 'kind': about.get('kind'), 'name': about.get('name'), 'reason': item.get('reason'),
         'message': item.get('message'), 'count': item.get('count') or (item.get('series') or {}).get('count') or 1,

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-import copy
+import functools
+import pickle
 from datetime import timedelta
 
 from ansible_collections.talosops.talos.plugins.module_utils.guide import etcd
@@ -45,9 +46,14 @@ def one(judged, check):
     return found[0]
 
 
+@functools.cache
+def _pickled(name):
+    return pickle.dumps(recorded.snapshot(name))
+
+
 def recording(name='healthy', later=0):
     """A copy of a recorded snapshot that may be changed, judged so many seconds later than it was taken."""
-    snapshot = copy.deepcopy(recorded.snapshot(name))
+    snapshot = pickle.loads(_pickled(name))
     if later:
         snapshot.finished_at = format_time(snapshot.now + timedelta(seconds=later))
     return snapshot
