@@ -13,8 +13,10 @@ from dataclasses import dataclass
 
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import Evidence, not_applicable
 from ansible_collections.talosops.talos.plugins.module_utils.judge.component_facts import API_SERVER
+from ansible_collections.talosops.talos.plugins.module_utils.judge.controllers import LOG, failing
 from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import NO_QUORUM, NOSPACE, NOT_BOOTSTRAPPED, down
 from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import API_DOWN, api_server_down, kubelet_down
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import format_time
 
 # How the section of a component's arguments is called in the machine configuration.
 CONFIG_KEYS = {'kube-apiserver': 'cluster.apiServer', 'kube-controller-manager': 'cluster.controllerManager', 'kube-scheduler': 'cluster.scheduler'}
@@ -41,6 +43,18 @@ def upstream(machine, component):
            f'volume_failed:{machine.key}')
     etcd = (NOT_BOOTSTRAPPED, NO_QUORUM, NOSPACE, down(machine))
     return (*etcd, *own) if component == API_SERVER else (*etcd, api_server_down(machine), API_DOWN, *own)
+
+
+# -- Talos's controllers ----------------------------------------------------------------------------------------
+
+def failing_now(view, machine, *controllers):
+    """Those of these controllers that have failed in the last five minutes (judge/controllers.py)."""
+    return [one for one in failing(view, machine) if one.name in controllers and not one.settled]
+
+
+def failure(machine, one):
+    """A failing controller as evidence."""
+    return Evidence(f'{one.name} failed {one.count} times, last: {one.error}', f'log {LOG}', machine.label, format_time(one.last))
 
 
 # -- why a component does not run (CP-4) --------------------------------------------------------------------------
