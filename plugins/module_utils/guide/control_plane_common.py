@@ -16,11 +16,12 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge.component_fac
 from ansible_collections.talosops.talos.plugins.module_utils.judge.controllers import LOG, failing
 from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import NO_QUORUM, NOSPACE, NOT_BOOTSTRAPPED, down
 from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import API_DOWN, api_server_down, kubelet_down
-from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import format_time
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import format_time, parse_time
 
 # How the section of a component's arguments is called in the machine configuration.
 CONFIG_KEYS = {'kube-apiserver': 'cluster.apiServer', 'kube-controller-manager': 'cluster.controllerManager', 'kube-scheduler': 'cluster.scheduler'}
 LOG_LINES = 200
+AFTERMATH_SECONDS = 900
 
 
 def nothing_to_judge(view, machine):
@@ -35,6 +36,17 @@ def nothing_to_judge(view, machine):
 def settling(view, machine):
     """G3, G5: what is missing may still come."""
     return view.in_progress(machine) or view.kubernetes.settling(machine)
+
+
+def etcd_was_sick(view):
+    """etcd of a control plane node was not healthy until a short while ago: components end until it is, and API servers are not ready (rec).
+
+    None where that was not seen.
+    """
+    changes = [parse_time(((view.etcd.service(machine) or {}).get('health') or {}).get('last_change')) for machine in view.answering_control_planes]
+    if any(since is not None and (view.now - since).total_seconds() < AFTERMATH_SECONDS for since in changes):
+        return True
+    return None if any(not machine.datum('ServiceList').ok for machine in view.answering_control_planes) else False
 
 
 def upstream(machine, component):
