@@ -96,7 +96,7 @@ def explained(view, machine):
     own = (f'clock:{machine.key}', f'disk_full:{machine.key}', f'volume_failed:{machine.key}', f'memory:{machine.key}', f'network:{machine.key}',
            f'image_pull:{machine.key}', f'boot_blocked:{machine.key}')
     etcd = (NOT_BOOTSTRAPPED, NO_QUORUM, NOSPACE, down(machine))
-    return (unreachable(machine), *etcd, kubelet_down(machine), api_server_down(machine), *own)
+    return (*([] if machine.answered else [unreachable(machine)]), *etcd, kubelet_down(machine), api_server_down(machine), *own)
 
 
 # -- the endpoint -----------------------------------------------------------------------------------------------
