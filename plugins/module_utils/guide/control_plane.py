@@ -4,8 +4,13 @@
 
 from __future__ import annotations
 
-from ansible_collections.talosops.talos.plugins.module_utils.guide import control_plane_pods
+from ansible_collections.talosops.talos.plugins.module_utils.guide import (
+    control_plane_manifests, control_plane_other, control_plane_pods, control_plane_static,
+)
 
 CHECKS = (
+    *control_plane_static.CHECKS,
     *control_plane_pods.CHECKS,
+    *control_plane_manifests.CHECKS,
+    *control_plane_other.CHECKS,
 )

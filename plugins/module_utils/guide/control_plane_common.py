@@ -13,12 +13,15 @@ from dataclasses import dataclass
 
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import Evidence, not_applicable
 from ansible_collections.talosops.talos.plugins.module_utils.judge.component_facts import API_SERVER
+from ansible_collections.talosops.talos.plugins.module_utils.judge.controllers import LOG, failing
 from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import NO_QUORUM, NOSPACE, NOT_BOOTSTRAPPED, down
 from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import API_DOWN, api_server_down, kubelet_down
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import format_time, parse_time
 
 # How the section of a component's arguments is called in the machine configuration.
 CONFIG_KEYS = {'kube-apiserver': 'cluster.apiServer', 'kube-controller-manager': 'cluster.controllerManager', 'kube-scheduler': 'cluster.scheduler'}
 LOG_LINES = 200
+AFTERMATH_SECONDS = 900
 
 
 def nothing_to_judge(view, machine):
@@ -35,12 +38,35 @@ def settling(view, machine):
     return view.in_progress(machine) or view.kubernetes.settling(machine)
 
 
+def etcd_was_sick(view):
+    """etcd of a control plane node was not healthy until a short while ago: components end until it is, and API servers are not ready (rec).
+
+    None where that was not seen.
+    """
+    changes = [parse_time(((view.etcd.service(machine) or {}).get('health') or {}).get('last_change')) for machine in view.answering_control_planes]
+    if any(since is not None and (view.now - since).total_seconds() < AFTERMATH_SECONDS for since in changes):
+        return True
+    return None if any(not machine.datum('ServiceList').ok for machine in view.answering_control_planes) else False
+
+
 def upstream(machine, component):
     """The facts that explain why a component of a node does not run."""
     own = (kubelet_down(machine), f'image_pull:{machine.key}', f'disk_full:{machine.key}', f'memory:{machine.key}', f'clock:{machine.key}',
            f'volume_failed:{machine.key}')
     etcd = (NOT_BOOTSTRAPPED, NO_QUORUM, NOSPACE, down(machine))
     return (*etcd, *own) if component == API_SERVER else (*etcd, api_server_down(machine), API_DOWN, *own)
+
+
+# -- Talos's controllers ----------------------------------------------------------------------------------------
+
+def failing_now(view, machine, *controllers):
+    """Those of these controllers that have failed in the last five minutes (judge/controllers.py)."""
+    return [one for one in failing(view, machine) if one.name in controllers and not one.settled]
+
+
+def failure(machine, one):
+    """A failing controller as evidence."""
+    return Evidence(f'{one.name} failed {one.count} times, last: {one.error}', f'log {LOG}', machine.label, format_time(one.last))
 
 
 # -- why a component does not run (CP-4) --------------------------------------------------------------------------

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from ansible_collections.talosops.talos.plugins.module_utils.guide.control_plane_common import nothing_to_judge, settling
+from ansible_collections.talosops.talos.plugins.module_utils.guide.control_plane_common import failing_now, failure, nothing_to_judge, settling
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed, seen
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
     CONTROL_PLANES, Check, Outcome, Threshold, error, info, not_applicable, ok, unknown,
 )
-from ansible_collections.talosops.talos.plugins.module_utils.judge.component_facts import RECENT_SECONDS
+from ansible_collections.talosops.talos.plugins.module_utils.judge.controllers import SETTLED_SECONDS
 from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import NO_QUORUM, NOSPACE, NOT_BOOTSTRAPPED, down
 from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import API_DOWN, api_server_down
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
@@ -51,15 +51,15 @@ def manifest_apply_fails(view, machine):
                        nodes=[machine.key], explained_by=('role', 'not_judged'))
     done = _done(machine)
     hits = [hit for hit in view.signatures.on(machine, *_STEPS, *_SYMPTOMS)
-            if hit.age is not None and hit.age <= RECENT_SECONDS and not hit.history and not (done and hit.at <= done)]
-    others = [failure for failure in view.components.failures(machine, APPLY, DOWNLOAD)
-              if not (done and failure.at <= done) and not any(hit.signature.regex.search(failure.text) for hit in hits)]
+            if hit.age is not None and hit.age <= SETTLED_SECONDS and not hit.history and not (done and hit.at <= done)]
+    others = [one for one in failing_now(view, machine, APPLY, DOWNLOAD) if not (done and one.last <= done) and not any(
+        hit.signature.regex.search(f'"controller": "{one.name}", "error": "{one.error}"') for hit in hits)]
     if not hits and not others:
         return ok(machine.key)
     worst = max(hits, key=lambda hit: hit.signature.weight, default=None)
-    evidence = [*(hit.evidence() for hit in reversed(hits)), *(failure.evidence(machine) for failure in others[-2:])]
+    evidence = [*(hit.evidence() for hit in reversed(hits)), *(failure(machine, one) for one in others[:2])]
     known = worst is not None and worst.id in _STEPS
-    what = _said(worst.line.text if known or not others else others[-1].text)
+    what = _short(_said(worst.line.text) if known or not others else others[0].error)
     more = {'nodes': [machine.key], 'evidence': evidence, 'explained_by': _explained(machine)}
     if settling(view, machine):
         return info(machine.key, f'{machine.label} does not apply its manifests yet: {what}', 'The node, or the cluster, is young.',
@@ -85,7 +85,11 @@ def _said(text):
     text = text.replace('\\"', '"').replace('\\n\\t', ' ').replace('\\n', ' ')
     start = text.rfind('"error": "')
     said = text[start + len('"error": "'):].rstrip('}').removesuffix('"') if start >= 0 else text
-    return said if len(said) <= 200 else said[:199] + '…'
+    return said
+
+
+def _short(said, most=200):
+    return said if len(said) <= most else said[:most - 1] + '…'
 
 
 def _explained(machine):

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 
 from ansible_collections.talosops.talos.plugins.module_utils.guide.control_plane_common import (
-    CONFIG_KEYS, cause_in_log, nothing_to_judge, settling, upstream,
+    CONFIG_KEYS, cause_in_log, etcd_was_sick, nothing_to_judge, settling, upstream,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import span
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
@@ -15,7 +15,6 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge.check import 
 )
 from ansible_collections.talosops.talos.plugins.module_utils.judge.component_facts import ABSENT, API_SERVER, NO_CONTAINER, READY, RUNNING, UNREADY, UNSEEN
 from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import COMPONENTS, api_server_down, kubelet_down
-from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
 
 SECTION = 'controlplane.pod_status'
 SETTLE_SECONDS = 'controlplane_component_settle'
@@ -127,7 +126,7 @@ def component_restarts(view, machine):
             outcomes.append(ok(subject))
             continue
         killed = state.last.get('reason') == 'OOMKilled'
-        sick = _etcd_was_sick(view)
+        sick = etcd_was_sick(view)
         if sick is None:
             outcomes.append(unknown(subject, f'whether {component} on {machine.label} restarts without a reason: how etcd is was not seen on every control '
                                              'plane node', nodes=[machine.key], evidence=state.evidence))
@@ -141,14 +140,6 @@ def component_restarts(view, machine):
             f'Read the log of the instance before: talosctl -n {machine.address or machine.label} containers -k shows its id, talosctl logs -k its end.',
             nodes=[machine.key], evidence=state.evidence, explained_by=upstream(machine, component)))
     return outcomes or not_applicable(machine.key, f'no component of {machine.label} was seen to be ready', nodes=[machine.key])
-
-
-def _etcd_was_sick(view):
-    """etcd of a control plane node was not healthy until a short while ago: components end until it is (rec). None where that was not seen."""
-    changes = [parse_time(((view.etcd.service(machine) or {}).get('health') or {}).get('last_change')) for machine in view.answering_control_planes]
-    if any(since is not None and (view.now - since).total_seconds() < CRASH_SECONDS + 300 for since in changes):
-        return True
-    return None if any(not machine.datum('ServiceList').ok for machine in view.answering_control_planes) else False
 
 
 # -- CP-4: versions ---------------------------------------------------------------------------------------------

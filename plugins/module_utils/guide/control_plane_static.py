@@ -8,7 +8,9 @@ import re
 from collections import Counter
 from datetime import timedelta
 
-from ansible_collections.talosops.talos.plugins.module_utils.guide.control_plane_common import nothing_to_judge, settling, upstream
+from ansible_collections.talosops.talos.plugins.module_utils.guide.control_plane_common import (
+    failing_now, failure, nothing_to_judge, settling, upstream,
+)
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed, ordered, seen
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
     CONTROL_PLANES, Check, Threshold, error, info, not_applicable, ok, unknown, warning,
@@ -65,7 +67,7 @@ def static_pod_missing(view, machine):
                     'Look again in a few minutes.', nodes=[machine.key], evidence=evidence)
     lacking = _lacking(machine)
     evidence += [seen(machine, kind, f'static-pods: {text}') for kind, text in lacking.items()]
-    evidence += [failure.evidence(machine) for failure in view.components.failures(machine, *_RENDERERS)[-2:]]
+    evidence += [failure(machine, one) for one in failing_now(view, machine, *_RENDERERS)[:2]]
     because = f' Their {listed(_PREREQUISITES[kind] for kind in lacking)} are not ready.' if lacking else ''
     return error(machine.key, f'{machine.label} has no static pod for {listed(missing)}, although its etcd is healthy',
                  f'The kubelet is given nothing to run, so the control plane does not run on this node.{because}',

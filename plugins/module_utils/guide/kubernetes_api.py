@@ -4,4 +4,13 @@
 
 from __future__ import annotations
 
-CHECKS = ()
+from ansible_collections.talosops.talos.plugins.module_utils.guide import (
+    kubernetes_api_endpoint, kubernetes_api_kubeprism, kubernetes_api_names, kubernetes_api_vip,
+)
+
+CHECKS = (
+    *kubernetes_api_endpoint.CHECKS,
+    *kubernetes_api_names.CHECKS,
+    *kubernetes_api_vip.CHECKS,
+    *kubernetes_api_kubeprism.CHECKS,
+)

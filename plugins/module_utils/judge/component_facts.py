@@ -9,13 +9,12 @@ Pod in Kubernetes, which stands still as soon as etcd takes no writes. They are 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import Evidence
 from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import SYSTEM, condition
-from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import format_time, parse_time
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
 
 API_SERVER = 'kube-apiserver'
 CONFIGS = {'kube-controller-manager': 'ControllerManagerConfigs', 'kube-scheduler': 'SchedulerConfigs'}
@@ -32,11 +31,6 @@ UNSEEN = 'unseen'
 
 BAD = (UNREADY, WAITING, EXITED, NO_CONTAINER)
 
-# Controllers of Talos that fail try again after at most a minute: what still fails has failed in the last five (check catalogue CTL-1).
-RECENT_SECONDS = 300
-
-_FAILED = re.compile(r'^(?P<at>\d{4}-\d\d-\d\dT\S+Z)?.*?controller failed .*"controller": "(?P<controller>[^"]+)".*?"error": "(?P<error>.*?)"?\}?\s*$')
-_ANSI = re.compile(r'\x1b\[[0-9;]*m')
 _IMAGE = ('ErrImagePull', 'ImagePullBackOff', 'InvalidImageName', 'RegistryUnavailable', 'ErrImageNeverPull')
 _CRASH = 'CrashLoopBackOff'
 
@@ -73,26 +67,12 @@ class State:
         return parse_time(self.last.get('finishedAt'))
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A line "controller failed" of Talos's controllers."""
-
-    at: datetime | None
-    controller: str
-    error: str
-    text: str
-
-    def evidence(self, machine):
-        return Evidence(self.text, 'log controller-runtime', machine.label, format_time(self.at) if self.at else None)
-
-
 class ComponentFacts:
     """Facts of a View; see the methods."""
 
     def __init__(self, view):
         self.view = view
         self._states = {}
-        self._failures = {}
 
     # -- definitions ----------------------------------------------------------------------------------------
 
@@ -204,15 +184,6 @@ class ComponentFacts:
 
     # -- logs -----------------------------------------------------------------------------------------------
 
-    def failures(self, machine, *controllers, seconds=RECENT_SECONDS):
-        """Failures of these controllers of Talos in the last so many seconds of their log, oldest first; empty where it was not read."""
-        if machine.key not in self._failures:
-            datum = machine.log('controller-runtime')
-            self._failures[machine.key] = _failures(datum.value or '') if datum.ok else []
-        found = self._failures[machine.key]
-        newest = max([self.view.now, *(failure.at for failure in found[-1:] if failure.at)])
-        return [f for f in found if f.controller in controllers and f.at is not None and newest - f.at <= timedelta(seconds=seconds)]
-
     @staticmethod
     def log(machine, component):
         """(id, text) of the component's own log, (None, '') where none was read."""
@@ -267,17 +238,3 @@ def _short(status, component):
 
 def _image(containers):
     return next((c.get('image') for c in containers or [] if not _is_sandbox(c) and c.get('image')), None)
-
-
-def _failures(text):
-    """Every "controller failed" of the log; quotes inside the error may be escaped or not (scenarios write them plain)."""
-    found = []
-    for line in text.splitlines():
-        if 'controller failed' not in line:
-            continue
-        plain = _ANSI.sub('', line).replace('\\"', '"').replace('\\n\\t', ' ').replace('\\n', ' ')
-        match = _FAILED.match(plain)
-        if match:
-            at = parse_time(match.group('at')) if match.group('at') else found[-1].at if found else None
-            found.append(Failure(at, match.group('controller'), match.group('error'), plain))
-    return found

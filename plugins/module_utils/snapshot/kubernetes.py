@@ -7,6 +7,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError as NotDone, wait
 
+from ansible_collections.talosops.talos.plugins.module_utils.api import certificate
 from ansible_collections.talosops.talos.plugins.module_utils.api import endpoint as endpoints
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import (
     NOT_ASKED, READ, REFUSED, TIMED_OUT, UNREACHABLE, NodeUnreachable, NotAsked, RoleRefused, TalosError,
@@ -68,7 +69,7 @@ class Kubernetes:
         threading.Thread(target=self._knock, args=(servers,), name='talos-knock', daemon=True).start()
 
     def result(self, machines):
-        """C({source, server, read_from, error, data: {kind: Datum}, servers: [(machine, Datum)]}); waits at most to the end of the budget.
+        """C({source, server, client, read_from, error, data: {kind: Datum}, servers: [(machine, Datum)]}); waits at most to the end of the budget.
 
         What each API server said to one who knocked is noted in the data of its machine.
         """
@@ -179,8 +180,18 @@ class Kubernetes:
 
     def _found(self, error, data, servers):
         source = self._source
-        return {'source': source.origin if source else None, 'server': source.server if source else None,
+        return {'source': source.origin if source else None, 'server': source.server if source else None, 'client': _client(source),
                 'read_from': self._read_from, 'error': error, 'data': data, 'servers': servers}
+
+
+def _client(source):
+    """The facts of the client certificate of a kubeconfig that was given, None where it has none (or none that can be read)."""
+    if source is None or source.origin == kube_config.TALOS or not source.cert:
+        return None
+    try:
+        return certificate.pem_facts(source.cert)
+    except (ValueError, TalosError):
+        return None
 
 
 def _server(machine, port):
