@@ -31,7 +31,7 @@ options:
   containers:
     description:
       - Containers of Kubernetes, each as C([namespace/]pod[:container]) or by the name of a container alone, with C(*) and C(?) as in a shell.
-      - Of a container the instance that runs is read; where none does, the one that ended last.
+      - Of a container the instance that runs is read; where none does, one that ended.
       - At most 50 containers of each machine are read.
     type: list
     elements: str

@@ -81,10 +81,10 @@ EXAMPLES = r"""
   ansible.builtin.assert:
     that: not_ready.result == []
 
-- name: Read the sysctls of two machines in the namespace where they are kept
+- name: What the discovery service told two of the machines, before it is merged with what they know otherwise
   talosops.talos.talos_resource_info:
-    type: kernelparamstatus
-    namespace: runtime
+    type: affiliates
+    namespace: cluster-raw
     nodes: [w-1, 10.5.0.22]
   delegate_to: localhost
 
