@@ -169,7 +169,7 @@ unread:
   returned: success
   type: dict
   sample:
-    w-2: 'The endpoint cannot reach 10.5.0.22: connection error: desc = "transport: Error while dialing: dial tcp 10.5.0.22:50000: connect: no route to host"'
+    w-2: 'The endpoint cannot reach 10.5.0.22: connection error: desc = "transport: Error while dialing: dial tcp 10.5.0.22:50000: no route to host"'
 ran_on:
   description: Name of the machine that the task ran on.
   returned: always

@@ -52,7 +52,8 @@ def test_a_kubeconfig_is_made_kept_and_merged(ansible, tmp_path):
     run = results(
         ansible,
         ('told', {KUBECONFIG: own, 'check_mode': True, 'diff': True}), ('made', {KUBECONFIG: own, 'diff': True}), ('kept', {KUBECONFIG: own}),
-        ('refused', {KUBECONFIG: {'path': 'mine'}}), ('merged', {KUBECONFIG: {**merged, 'activate': True, 'backup': True}}), ('again', {KUBECONFIG: merged}),
+        ('refused', {KUBECONFIG: {'path': 'mine'}}), ('merged', {KUBECONFIG: {**merged, 'activate': True, 'backup': True}}),
+        ('again', {KUBECONFIG: merged}),
         arguments=('-vvv',))
     said = run.results
     assert [said[name]['changed'] for name in ('told', 'made', 'kept', 'merged', 'again')] == [True, True, False, True, False]
@@ -87,9 +88,10 @@ def test_without_os_admin_a_kubeconfig_and_sensitive_types_are_one_sentence(tmp_
         run = results(Ansible(tmp_path, **cluster.environment), ('kubeconfig', {KUBECONFIG: {'path': 'own'}}), ('config', {INFO: {'type': 'mc'}}),
                       ('members', {INFO: {'type': 'members'}}), ('services', {SERVICES: {}}), ('logs', {LOGS: {'services': ['kubelet']}}))
     said = run.results
-    assert said['kubeconfig']['msg'] == ('Talos issues a kubeconfig to os:admin alone, and the client certificate of the context "prod" has os:reader. '
-                                         'Use a talosconfig of the role os:admin.')
-    assert 'could not be read from any of' in said['config']['msg'] and 'needs os:admin, and the client certificate has os:reader' in said['config']['msg']
+    assert said['kubeconfig']['msg'] == ('Talos issues a kubeconfig to os:admin alone, and the client certificate of the context "prod" has '
+                                         'os:reader. Use a talosconfig of the role os:admin.')
+    assert 'could not be read from any of' in said['config']['msg']
+    assert 'needs os:admin, and the client certificate has os:reader' in said['config']['msg']
     assert not (tmp_path / 'own').exists()
     for name in ('members', 'services', 'logs'):
         assert not said[name].get('failed') and said[name]['unread'] == {}, said[name]
@@ -99,9 +101,10 @@ def test_defaults_of_the_action_group_fit_and_a_kubeconfig_among_them_is_not_rea
     plays = [{'name': 'Test', 'hosts': 'localhost', 'gather_facts': False,
               'module_defaults': {'group/talosops.talos.talos': {'context': 'prod', 'kubeconfig': 'own', 'kube_context': 'none', 'timeout': 20}},
               'tasks': [{'name': 'Kubeconfig', KUBECONFIG: {'path': 'own'}},
-                        {'name': 'Resources', INFO: {'type': "{{ 'mem' ~ 'bers' }}", 'query': '{{ query }}', 'nodes': '{{ nodes }}'}, 'register': 'said',
-                         'vars': {'query': '[].metadata.id', 'nodes': ['control_planes']}},
-                        {'name': 'Known', 'ansible.builtin.assert': {'that': ["'w-1' in said.result", 'said.nodes | select("match", "w") | list == []']}},
+                        {'name': 'Resources', INFO: {'type': "{{ 'mem' ~ 'bers' }}", 'query': '{{ query }}', 'nodes': '{{ nodes }}'},
+                         'register': 'said', 'vars': {'query': '[].metadata.id', 'nodes': ['control_planes']}},
+                        {'name': 'Known', 'ansible.builtin.assert': {'that': [
+                            "'w-1' in said.result", 'said.nodes | select("match", "w") | list == []']}},
                         {'name': 'Check', LOGS: {'services': ['kubelet'], 'tail': 1}, 'check_mode': True, 'register': 'logs'},
                         {'name': 'Read in check mode too', 'ansible.builtin.assert': {'that': ['logs.logs | length > 2', 'not logs.changed']}}]}]
     run = ansible.play(plays)
@@ -127,7 +130,8 @@ def test_logs_are_selected_and_services_filtered(ansible, tmp_path, door):
     assert 'Nearest: etcd.' in said['none']['msg'] and 'no log etdc' in said['none']['msg']
     assert all(service['healthy'] for service in said['running']['services']) and set(said['running']['missing']) == {'w-1', 'w-2'}
     assert said['alias']['msg'].startswith('"ns" is the alias of ')
-    assert ('AnsiballZ_talos_logs.py' in (tmp_path / 'elsewhere' / 'commands.log').read_text()) if door == 'shipped' else not (tmp_path / 'elsewhere').exists()
+    commands = tmp_path / 'elsewhere' / 'commands.log'
+    assert ('AnsiballZ_talos_logs.py' in commands.read_text()) if door == 'shipped' else not commands.exists()
 
 
 @pytest.mark.parametrize('module', MODULES)

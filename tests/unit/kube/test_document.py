@@ -72,7 +72,8 @@ def test_an_entry_is_added_at_the_end_and_everything_else_stays():
     assert [str(item['name']) for item in yaml.safe_load(text)['clusters']] == ['eks', 'on', 'twin', 'prod']
     assert without(yaml.safe_load(text), 'prod') == yaml.safe_load(FOREIGN)
     assert list(yaml.safe_load(text)) == list(yaml.safe_load(FOREIGN))
-    for spelling in ('2026-10-22T10:00:00Z', 'octal: 010', 'version: 1.10', "value: '0123'", '"1e3"', '"0b1010"', "name: 'on'", '"007"', 'yes-or-no: yes'):
+    for spelling in ('2026-10-22T10:00:00Z', 'octal: 010', 'version: 1.10', "value: '0123'", '"1e3"', '"0b1010"', "name: 'on'", '"007"',
+                     'yes-or-no: yes'):
         assert spelling in text, 'values are spelled as they were, whatever YAML takes them for'
     assert made.text() == Document(text, 'x').text(), 'what is written once is written alike the next time'
 
@@ -132,8 +133,9 @@ def test_an_entry_without_fields_gets_them():
 
 @pytest.mark.parametrize('text, said', [
     ('', 'is no mapping'), ('- a\n', 'is no mapping'), ('just text', 'is no mapping'), ('a: [', 'is no YAML'), ('a: 1\n---\nb: 2\n', 'is no YAML'),
-    ('? [a]\n: b\n', 'is no YAML'), ('a: !!python/object:os.system {}\n', 'is no YAML'), ('clusters: {a: b}\n', 'clusters is no list of named entries'),
-    ('users:\n- a\n', 'users is no list of named entries'), ('contexts:\n- context: {}\n', 'contexts is no list of named entries'), ('a: \x07', 'is no YAML')])
+    ('? [a]\n: b\n', 'is no YAML'), ('a: !!python/object:os.system {}\n', 'is no YAML'), ('a: \x07', 'is no YAML'),
+    ('clusters: {a: b}\n', 'clusters is no list of named entries'), ('users:\n- a\n', 'users is no list of named entries'),
+    ('contexts:\n- context: {}\n', 'contexts is no list of named entries')])
 def test_what_is_no_kubeconfig(text, said):
     with pytest.raises(ConfigError, match=f'^The file {said}|^The file is no kubeconfig: {said}'):
         Document(text, 'The file')

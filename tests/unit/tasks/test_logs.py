@@ -10,7 +10,9 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from ansible_collections.talosops.talos.plugins.module_utils.api import wire
-from ansible_collections.talosops.talos.plugins.module_utils.api.errors import CallError, DeadlineExceeded, InputError, NotFound, RoleRefused, TalosError
+from ansible_collections.talosops.talos.plugins.module_utils.api.errors import (
+    CallError, DeadlineExceeded, InputError, NotFound, RoleRefused, TalosError,
+)
 from ansible_collections.talosops.talos.plugins.module_utils.tasks import durations, logs, stamps
 from tests.replay import load
 from tests.unit.tasks import plain
@@ -107,7 +109,8 @@ def test_where_containers_cannot_be_listed_nothing_is_called_unmatched(monkeypat
 
 
 def test_more_containers_than_are_read_are_named(monkeypatch):
-    said = {'messages': [{'metadata': None, 'containers': [{'id': f'a/p{number:03}:c:{number}', 'status': 'CONTAINER_RUNNING'} for number in range(52)]}]}
+    containers = [{'id': f'a/p{number:03}:c:{number}', 'status': 'CONTAINER_RUNNING'} for number in range(52)]
+    said = {'messages': [{'metadata': None, 'containers': containers}]}
     hooks = {('10.5.0.2', '10.5.0.2', CONTAINERS): lambda _machine: [said]}
     hooks.update({('10.5.0.2', '10.5.0.2', f'log a/p{number:03}:c:{number}'): lambda _machine: plain.stream('line\n') for number in range(52)})
     result = run(monkeypatch, hooks=hooks, containers=['c'], nodes=['cp1'])
@@ -138,8 +141,8 @@ def test_an_unknown_service_names_the_nearest(monkeypatch):
     assert error.value.hint == 'Nearest: etcd.'
     with pytest.raises(TalosError) as error:
         run(monkeypatch, hooks=hooks, services=['nginx'])
-    assert error.value.hint == ('Logs of services are: apid, containerd, controller-runtime, cri, dns-resolve-cache, early-startup, etcd, kubelet, machined, '
-                                'trustd.')
+    assert error.value.hint == ('Logs of services are: apid, containerd, controller-runtime, cri, dns-resolve-cache, early-startup, etcd, kubelet, '
+                                'machined, trustd.')
 
 
 # -- which lines --------------------------------------------------------------------------------------------------
@@ -176,7 +179,8 @@ def test_a_clock_that_cannot_be_read_is_replaced_by_ours(monkeypatch):
     ({'services': ['etcd'], 'tail': -2}, 'tail must be a number of lines above zero, or -1 for all, not -2.'),
     ({'services': ['etcd'], 'regexp': 'a(b'}, 'regexp is no regular expression of Python: missing ), unterminated subpattern (column 2).'),
     ({'services': ['etcd'], 'regexp': '*'}, 'regexp is no regular expression of Python: nothing to repeat (column 1).'),
-    ({'services': ['etcd'], 'since': 'yesterday'}, 'since is "yesterday", which is neither a time such as 2026-11-22T10:00:00Z nor a span such as 10m.'),
+    ({'services': ['etcd'], 'since': 'yesterday'},
+     'since is "yesterday", which is neither a time such as 2026-11-22T10:00:00Z nor a span such as 10m.'),
     ({'services': ['etcd'], 'since': '2026-13-01T00:00:00Z'},
      'since is "2026-13-01T00:00:00Z", which is neither a time such as 2026-11-22T10:00:00Z nor a span such as 10m.'),
     ({'services': ['etcd'], 'limit_bytes': -1}, 'limit_bytes must be a number of bytes above zero, not -1.')])
@@ -251,8 +255,8 @@ def test_every_form_of_a_time(line, at):
     assert f'{stamps.of(line, NOW):%H:%M:%S.%f}' == at
 
 
-@pytest.mark.parametrize('line', ['Usage:', '', '{"msg": "no time"}', '{broken', '12 monkeys', '{"ts": true}', '{"ts": 1e300}', '[1, 2]', '\tat x.go:12',
-                                  'E1322 09:14:00.302973 2749 run.go:72] thirteenth month', '2026-11-22', 'I0230 10:00:00 x'])
+@pytest.mark.parametrize('line', ['Usage:', '', '{"msg": "no time"}', '{broken', '12 monkeys', '{"ts": true}', '{"ts": 1e300}', '[1, 2]',
+                                  '\tat x.go:12', 'E1322 09:14:00.302973 2749 run.go:72] thirteenth month', '2026-11-22', 'I0230 10:00:00 x'])
 def test_what_bears_no_time(line):
     assert stamps.of(line, NOW) is None
 
@@ -297,4 +301,5 @@ def test_what_is_no_span(text):
 def test_a_span_beyond_all_measure_is_refused():
     with pytest.raises(InputError, match='too long'):
         durations.parse('99999999999999w', 'min_valid')
-    assert [durations.words(timedelta(**span)) for span in ({'days': 30}, {'hours': 36}, {'minutes': 45}, {'seconds': 20})] == ['30d', '2d', '45m', '20s']
+    spans = {'30d': timedelta(days=30), '2d': timedelta(hours=36), '45m': timedelta(minutes=45), '20s': timedelta(seconds=20)}
+    assert [durations.words(span) for span in spans.values()] == list(spans)
