@@ -117,7 +117,8 @@ class ActionModule(ActionBase):
     def _ship(self, params, task_vars, is_local):
         """Run the module file where the connection leads, with what was found here."""
         if self._task.async_val and not is_local and self.module in BROUGHT_BACK:
-            raise InputError(f'async cannot bring {BROUGHT_BACK[self.module]} back from another host.', 'Leave out async: the option deadline bounds the task.')
+            raise InputError(f'async cannot bring {BROUGHT_BACK[self.module]} back from another host.',
+                             'Leave out async: the option deadline bounds the task.')
         arguments = {name: value for name, value in params.items() if value is not None and name not in access.CREDENTIALS + ('access',)}
         if 'access' in params:
             arguments['talosconfig_content'] = access.pack(replace(params['access'], tmp_dir=None, directory=os.getcwd() if is_local else None))

@@ -13,7 +13,8 @@ options:
   nodes:
     description:
       - The machines to ask, by name or by address. V(control_planes) and V(workers) stand for all machines of that type.
-      - When not set, all that discovery, the endpoints and the talosconfig name. Modules that judge take this option otherwise, as machines to add to those.
+      - When not set, all that discovery, the endpoints and the talosconfig name.
+      - Modules that judge take this option otherwise, as machines to add to those.
       - One that discovery does not know is asked by what is written here.
     type: list
     elements: str

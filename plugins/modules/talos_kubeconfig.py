@@ -13,8 +13,8 @@ version_added: 0.1.0
 short_description: Keep a kubeconfig that Talos issues in a file
 description:
   - Asks a control plane node for a kubeconfig, as C(talosctl kubeconfig) does, and writes it to a file on the control node, or merges it into one.
-  - Nothing changes while the file still serves for this cluster, with the same server and CA, a client certificate that the CA issued and that is valid
-    for O(min_valid), and the mode C(0600).
+  - Nothing changes while the file still serves for this cluster, with the same server and CA, a client certificate that the CA issued and that is
+    valid for O(min_valid), and the mode C(0600).
   - It needs the role C(os:admin).
 extends_documentation_fragment:
   - talosops.talos.connection
@@ -61,8 +61,8 @@ options:
     default: false
   force:
     description:
-      - Whether to replace what is not of this cluster. Without O(merge) that is the whole file, with it the entries that have the names of this cluster's
-        and lead elsewhere.
+      - Whether to replace what is not of this cluster. Without O(merge) that is the whole file, with it the entries that have the names of this
+        cluster's and lead elsewhere.
     type: bool
     default: false
   nodes:
@@ -85,7 +85,8 @@ options:
 notes:
   - Talos mints a certificate for every run, also in check mode. It is kept in memory unless the file needs it.
   - The certificate makes its holder C(system:masters) and cannot be revoked. Treat the file as the key to the cluster.
-  - Through another host the kubeconfig travels encrypted under the key of the talosconfig. C(async) is refused there, because the file could not be written.
+  - Through another host the kubeconfig travels encrypted under the key of the talosconfig. C(async) is refused there, because the file could not be
+    written.
   - No result, diff or log holds the key.
 seealso:
   - module: talosops.talos.talos_resource_info

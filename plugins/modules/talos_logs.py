@@ -31,7 +31,7 @@ options:
   containers:
     description:
       - Containers of Kubernetes, each as C([namespace/]pod[:container]) or by the name of a container alone, with C(*) and C(?) as in a shell.
-      - Of a container the instance that runs is read; where none does, the one that ended last.
+      - Of a container the instance that runs is read; where none does, one that ended.
       - At most 50 containers of each machine are read.
     type: list
     elements: str
@@ -52,8 +52,8 @@ options:
   since:
     description:
       - Only lines that are not older than this, as a time (V(2026-11-22T10:00:00Z)) or as a span back from now (V(10m), V(1h30m)).
-      - Lines are compared by the time that they bear themselves, and now is by the clock of the machine. A line without a time goes with the one before it.
-        A log in which no line bears one is returned whole.
+      - Lines are compared by the time that they bear themselves, and now is by the clock of the machine. A line without a time goes with the one
+        before it. A log in which no line bears one is returned whole.
     type: str
 notes:
   - Talos keeps logs in memory. They begin with the last boot, and old lines give way to new ones.
@@ -128,7 +128,9 @@ logs:
       description: One of V(service), V(container), V(dmesg).
       type: str
     lines:
-      description: The lines as they were written, oldest first, without the colours of a terminal. One of more than 4096 characters is cut and says so.
+      description:
+        - The lines as they were written, oldest first, without the colours of a terminal.
+        - One of more than 4096 characters is cut and says so.
       type: list
       elements: str
     truncated:

@@ -81,10 +81,10 @@ EXAMPLES = r"""
   ansible.builtin.assert:
     that: not_ready.result == []
 
-- name: Read the sysctls of two machines in the namespace where they are kept
+- name: What the discovery service told two of the machines, before it is merged with what they know otherwise
   talosops.talos.talos_resource_info:
-    type: kernelparamstatus
-    namespace: runtime
+    type: affiliates
+    namespace: cluster-raw
     nodes: [w-1, 10.5.0.22]
   delegate_to: localhost
 
@@ -169,7 +169,7 @@ unread:
   returned: success
   type: dict
   sample:
-    w-2: 'The endpoint cannot reach 10.5.0.22: connection error: desc = "transport: Error while dialing: dial tcp 10.5.0.22:50000: connect: no route to host"'
+    w-2: 'The endpoint cannot reach 10.5.0.22: connection error: desc = "transport: Error while dialing: dial tcp 10.5.0.22:50000: no route to host"'
 ran_on:
   description: Name of the machine that the task ran on.
   returned: always

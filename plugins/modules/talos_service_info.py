@@ -56,7 +56,9 @@ EXAMPLES = r"""
     events: 0
   delegate_to: localhost
   register: etcd
-  until: etcd.unread | default({'all': ''}) == {} and etcd.missing == {} and etcd.services | rejectattr('healthy', 'equalto', true) | list == []
+  until: >-
+    etcd is success and etcd.unread == {} and etcd.missing == {}
+    and etcd.services | rejectattr('healthy', 'equalto', true) | list == []
   retries: 30
   delay: 10
 

@@ -62,9 +62,9 @@ class Document:
         for place, node in enumerate(entries.value):
             if _value(node, 'name') == name:
                 inner = next((value for key, value in node.value if key.value == singular and isinstance(value, yaml.MappingNode)), None)
-                changed = _changed(inner, {key: self._text(value) for key, value in fields.items()}, drop) if inner is not None else self._mapping(fields)
+                made = self._mapping(fields) if inner is None else _changed(inner, {key: self._text(value) for key, value in fields.items()}, drop)
                 # new nodes, because others may be the same node by an alias
-                entries.value[place] = _changed(node, {singular: changed})
+                entries.value[place] = _changed(node, {singular: made})
                 break
         else:
             entries.value.append(self._map([('name', self._text(name)), (singular, self._mapping(fields))]))

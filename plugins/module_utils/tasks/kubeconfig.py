@@ -65,8 +65,8 @@ def issue(params):
             except RoleRefused:
                 facts = talosconfig.facts(found.context, datetime.now(timezone.utc))['certificate'] or {}
                 has = ', '.join(facts.get('roles') or []) or 'no role'
-                raise RoleRefused(f'Talos issues a kubeconfig to os:admin alone, and the client certificate of the context "{found.context.name}" has {has}.',
-                                  hint='Use a talosconfig of the role os:admin.') from None
+                said = f'Talos issues a kubeconfig to os:admin alone, and the client certificate of the context "{found.context.name}" has {has}.'
+                raise RoleRefused(said, hint='Use a talosconfig of the role os:admin.') from None
             except TalosError as error:
                 failed.append(error)
     said = '; '.join(dict.fromkeys(error.message.rstrip('.') for error in failed))

@@ -163,7 +163,7 @@ def _visit(machine, ask, services, patterns, kernel, selection):
 def containers_of(listed, patterns):
     """C([(<namespace>/<pod>:<container>, log id)]) of the containers that a pattern means, each container once.
 
-    That is the instance that runs; where none does, the one that ended last.
+    That is the instance that runs; where none does, the one that is listed last (they are listed in no order of time).
     """
     found = {}
     for container in listed.get('containers') or []:

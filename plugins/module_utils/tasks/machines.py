@@ -185,4 +185,3 @@ def _chosen(machines, wanted, discovered):
                              'Name the machines in the option nodes.')
         chosen += [machine for machine in found if machine not in chosen]
     return chosen
-

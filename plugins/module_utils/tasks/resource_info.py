@@ -28,7 +28,8 @@ def run(params, check_mode, say):
         shape = documents.machine_configs if wanted.name == spec.MACHINE_CONFIGS else None
         read = Resources(_KIND, wanted.name, namespace, shape=shape)
         data = cluster.visit(lambda machine, ask: ask([read])[_KIND])
-    unread = {**{label: cluster.why(datum, ADMIN if wanted.sensitive else READER) for label, datum in data.items() if not datum.ok}, **cluster.silent()}
+    needs = ADMIN if wanted.sensitive else READER
+    unread = {**{label: cluster.why(datum, needs) for label, datum in data.items() if not datum.ok}, **cluster.silent()}
     if unread and len(unread) == len(cluster.machines):
         raise cluster.nothing(wanted.name, unread)
     found = [_resource(label, wanted.name, item) for label, datum in data.items() if datum.state == READ
@@ -73,7 +74,7 @@ def _all(found, limit):
     omitted = {}
     for item in found[kept:]:
         omitted[item['node']] = omitted.get(item['node'], 0) + 1
-    said = f'{sum(omitted.values())} of {len(found)} resources are left out, they exceed limit_bytes ({limit}): narrow the task by id, nodes or query.'
+    said = f'{len(found) - kept} of {len(found)} resources are left out, they exceed limit_bytes ({limit}): narrow the task by id, nodes or query.'
     return {'resources': found[:kept], 'omitted': omitted, **({'warnings': [said]} if omitted else {})}
 
 
