@@ -8,6 +8,7 @@ Keys are Ed25519 by default, because Talos's are and because the TLS stack insid
 from __future__ import annotations
 
 import base64
+import functools
 import ipaddress
 import os
 import ssl
@@ -188,6 +189,7 @@ def talosconfig(name, endpoints, authority, client, nodes=(), **extra):
     return yaml.safe_dump({'context': name, 'contexts': {name: context}}, sort_keys=False)
 
 
+@functools.lru_cache(maxsize=256)
 def roles(der):
     """The organizations of a client certificate's subject, which are its Talos roles (talos-api 2); [] without one."""
     if der is None:

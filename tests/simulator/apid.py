@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import time
-from datetime import datetime, timezone
 
 from tests.bed import pki
 from tests.bed.grpc_server import INTERNAL, INVALID_ARGUMENT, OK, PERMISSION_DENIED, UNAVAILABLE, UNIMPLEMENTED, Status
@@ -89,7 +88,7 @@ class Apid:
     def _verify(self, found, target):
         """The endpoint verifies the certificate against the name that it was given (talos-api 3.1)."""
         not_before, not_after = found.certificate_dates
-        now = datetime.now(timezone.utc)
+        now = self.node.model.clock.now()
         text = None
         if not not_before <= now <= not_after:
             which, limit = ('before', not_before) if now < not_before else ('after', not_after)
@@ -148,7 +147,7 @@ async def serve(node, path, request, roles, send):
         code = _CODES.get(status.code, str(status.code)) if status.code != OK else 'OK'
         raise
     finally:
-        node.calls.append((datetime.now(timezone.utc), path, code))
+        node.calls.append((node.model.clock.now(), path, code))
 
 
 async def _serve(node, path, request, roles, send):

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 
 from tests.bed import pki
 from tests.bed.grpc_server import ALREADY_EXISTS, FAILED_PRECONDITION, INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED, UNKNOWN, Status
@@ -109,7 +109,7 @@ async def _generate_client_configuration(node, request, send):
     if seconds <= 0:
         raise Status(INVALID_ARGUMENT, 'crt_ttl should be positive')
     roles = [role for role in asked.get('roles') or () if role in _ROLES]
-    now = datetime.now(timezone.utc)
+    now = node.model.clock.now()
     authority = node.model.talos_authority
     client = authority.client(roles, not_before=now - timedelta(seconds=10), not_after=now + timedelta(seconds=seconds))
     name = node.model.name if len(roles) != 1 else f'{roles[0].removeprefix("os:")}@{node.model.name}'

@@ -12,9 +12,10 @@ import tempfile
 from datetime import timedelta
 from pathlib import Path
 
-from tests.bed import pki
+from tests.bed import names, pki
 from tests.bed.background import Background
 from tests.bed.connect_proxy import ConnectProxy
+from tests.bed.grpc_server import GrpcServer
 from tests.simulator import lifecycle
 from tests.simulator import addresses as places
 from tests.simulator import scenario as scenarios
@@ -91,7 +92,21 @@ class Cluster:
     def environment(self):
         """Variables of the environment for a command that speaks to this cluster."""
         proxy = {'HTTPS_PROXY': self.proxy, 'NO_PROXY': ''} if self.proxy else {}
-        return {'TALOSCONFIG': str(self.directory / 'talosconfig'), **proxy}
+        return {'TALOSCONFIG': str(self.directory / 'talosconfig'), **proxy, **names.environment(self.model.setup.get('names'))}
+
+    @property
+    def client_certificate(self):
+        """The certificate in the talosconfig, DER."""
+        return self._client.der
+
+    @property
+    def loop(self):
+        """The loop on which the calls are served."""
+        return self._background.loop
+
+    def handler(self, node):
+        """What serves the calls on port 50000 of a machine."""
+        return self._listeners.handler(node, GrpcServer)
 
     def address(self, name):
         """The address of a machine as clients reach it."""
@@ -134,6 +149,8 @@ class Cluster:
         self._serve_all()
         self.talosconfig = self._talosconfig()
         self._write('talosconfig', self.talosconfig)
+        if self.model.setup.get('names'):
+            self._exit.enter_context(names.known(self.model.setup['names']))
         self._write('kubeconfig', self.model.kubeconfig())
 
     def _model(self, shift, loopback):
@@ -179,6 +196,9 @@ class Cluster:
         balancer = self.model.state['network'].get('lb')
         if balancer:
             self._serve_balancer(balancer)
+        if self.model.setup.get('talos_balancer'):
+            planes = [(node.address, API_PORT) for node in self.model.control_planes]
+            self._balance(Balancer(lambda: planes), self.model.setup['talos_balancer'], API_PORT, 'setup.talos_balancer')
 
     def _do(self, change):
         """Run C(change()) where the calls are served, and serve what follows from it."""
@@ -191,8 +211,8 @@ class Cluster:
     def _serve_balancer(self, told):
         """network.lb: TCP to one API server after the other; see scenarios for its checks. A backend need be no machine."""
         port = self.model.kubernetes_port
-        names = told.get('backends') or [node.name for node in self.model.control_planes]
-        backends = [(self.model.nodes[name] if name in self.nodes else self.model.node_at(name), name) for name in names]
+        listed = told.get('backends') or [node.name for node in self.model.control_planes]
+        backends = [(self.model.nodes[name] if name in self.nodes else self.model.node_at(name), name) for name in listed]
 
         def targets():
             addresses = [node.address if node else name for node, name in backends
@@ -200,13 +220,15 @@ class Cluster:
             places = [(address, port) for address in addresses]
             return places if self._addresses != PORT else [self._routes.get(f'{address}:{port}', ('127.0.0.1', 1)) for address, port in places]
 
-        address = self.model.balancer_address
         server = Balancer(targets, checked=told.get('check') not in (None, 'none'))
+        self._balance(server, self.model.balancer_address, port, 'network.lb')
+
+    def _balance(self, server, address, port, key):
         server.host, server.port = ('127.0.0.1', 0) if self._addresses == PORT else (address, port)
         try:
             self._background.serve(server)
         except OSError as error:
-            raise ScenarioError(f'state.network.lb: {address}:{port} cannot be served: {error.strerror or error}.') from error
+            raise ScenarioError(f'state.{key}: {address}:{port} cannot be served: {error.strerror or error}.') from error
         if self._addresses == PORT:
             self._routes[f'{address}:{port}'] = (server.host, server.port)
 
@@ -215,7 +237,7 @@ class Cluster:
         authority = self.model.talos_authority if client['context_matches_cluster'] else pki.Authority('talos')
         roles = client['role'] if isinstance(client['role'], list) else [client['role']]
         expires = self.model.clock.wall + timedelta(days=client['cert_expires_days'])
-        identity = authority.client(roles, not_before=min(self.model.clock.wall, expires) - timedelta(days=65), not_after=expires)
+        identity = self._client = authority.client(roles, not_before=min(self.model.clock.wall, expires) - timedelta(days=65), not_after=expires)
         return pki.talosconfig(self.model.name, client['endpoints'], authority, identity)
 
     def _kubeconfig(self):

@@ -64,7 +64,7 @@ def etcd_specs(node):
     wildcard = ['::' if ':' in advertised[0] else '0.0.0.0']
     listened = _filtered(_own(node), etcd['listenSubnets']) if etcd.get('listenSubnets') else None
     return _one(node, 'etcd', 'etcd.SpecController', {
-        'name': node.hostname, 'advertisedAddresses': advertised if etcd.get('advertisedSubnets') else advertised[:1],
+        'name': node.short_name, 'advertisedAddresses': advertised if etcd.get('advertisedSubnets') else advertised[:1],
         'listenPeerAddresses': wildcard if listened is None else listened,
         'listenClientAddresses': wildcard if listened is None else ['127.0.0.1', *listened],
         'image': _etcd_image(node), 'extraArgs': _values(node, node.config.etcd_configured)})
@@ -88,9 +88,13 @@ def node_ip_configs(node):
     """The VIP stands there as a bare address, on the control plane only: its configuration is (rec)."""
     network = node.model.state['network']
     excluded = [*network['pod'], *network['service'], *([node.model.vip] if node.model.vip and node.control_plane else [])]
-    families = {ipaddress.ip_network(cidr, strict=False).version for cidr in network['service']}
-    valid = _valid_subnets(node) or [cidr for version, cidr in _WILDCARDS if version in families]
-    return _one(node, 'kubelet', 'k8s.NodeIPConfigController', {'validSubnets': valid, 'excludeSubnets': excluded})
+    return _one(node, 'kubelet', 'k8s.NodeIPConfigController', {'validSubnets': _valid_subnets(node) or _wildcards(node), 'excludeSubnets': excluded})
+
+
+def _wildcards(node):
+    """What is valid where nothing is configured: every address of the families that services have."""
+    families = {ipaddress.ip_network(cidr, strict=False).version for cidr in node.model.state['network']['service']}
+    return [cidr for version, cidr in _WILDCARDS if version in families]
 
 
 def _valid_subnets(node):
@@ -98,10 +102,12 @@ def _valid_subnets(node):
 
 
 def node_ips(node):
-    """What the configuration's subnets leave; what the scenario says that kubelet took, as long as none are configured."""
+    """The first of each family that the configuration's subnets leave; what the scenario says that kubelet took, as long as none are configured."""
     told = node.given.get('node_ip')
-    addresses = _filtered(_own(node), _valid_subnets(node)) if _valid_subnets(node) or not told else [told]
-    return _one(node, 'kubelet', 'k8s.NodeIPController', {'addresses': addresses[:1]}) if addresses else []
+    addresses = _filtered(_own(node), _valid_subnets(node) or _wildcards(node)) if _valid_subnets(node) or not told else [told]
+    order = [':' in cidr for cidr in node.model.state['network']['service']]
+    chosen = [one for one in (next((address for address in addresses if (':' in address) == six), None) for six in dict.fromkeys([*order, False, True])) if one]
+    return _one(node, 'kubelet', 'k8s.NodeIPController', {'addresses': chosen}) if chosen else []
 
 
 def kubelet_configs(node):
@@ -111,9 +117,9 @@ def kubelet_configs(node):
     spec = {
         'image': kubelet.get('image', ''), 'clusterDNS': [str(service.network_address + 10)], 'clusterDomain': 'cluster.local',
         **({'extraArgs': arguments} if arguments else {}), **({'extraConfig': kubelet['extraConfig']} if kubelet.get('extraConfig') else {}),
-        'cloudProviderExternal': False, 'defaultRuntimeSeccompEnabled': bool(kubelet.get('defaultRuntimeSeccompProfileEnabled')),
+        'cloudProviderExternal': bool(node.model.setup.get('cloud_provider')), 'defaultRuntimeSeccompEnabled': bool(kubelet.get('defaultRuntimeSeccompProfileEnabled')),
         'skipNodeRegistration': bool(kubelet.get('skipNodeRegistration')), 'staticPodListURL': _STATIC_PODS,
-        'disableManifestsDirectory': True, 'enableFSQuotaMonitoring': True, 'allowSchedulingOnControlPlane': False,
+        'disableManifestsDirectory': True, 'enableFSQuotaMonitoring': True, 'allowSchedulingOnControlPlane': bool(node.model.setup.get('allow_scheduling_on_control_planes')),
     }
     return _one(node, 'kubelet', 'k8s.KubeletConfigController', spec)
 
@@ -123,19 +129,20 @@ def kubelet_specs(node):
     service = ipaddress.ip_network(node.model.state['network']['service'][0], strict=False)
     arguments = {
         'bootstrap-kubeconfig': ['/etc/kubernetes/bootstrap-kubeconfig'], 'cert-dir': ['/var/lib/kubelet/pki'],
-        'config': ['/etc/kubernetes/kubelet.yaml'], 'hostname-override': [node.hostname], 'kubeconfig': ['/etc/kubernetes/kubeconfig-kubelet'],
+        'config': ['/etc/kubernetes/kubelet.yaml'], 'hostname-override': [node.nodename], 'kubeconfig': ['/etc/kubernetes/kubeconfig-kubelet'],
+        **({'cloud-provider': ['external']} if node.model.setup.get('cloud_provider') else {}),
         **({'node-ip': [','.join(addresses)]} if addresses else {}), **node.config.kubelet_arguments,
     }
     config = yaml.safe_load(_KUBELET_CONFIG)
     config |= {'clusterDNS': [str(service.network_address + 10)], 'staticPodURL': _STATIC_PODS}
-    if node.control_plane:
+    if node.control_plane and not node.model.setup.get('allow_scheduling_on_control_planes'):
         config['registerWithTaints'] = [{'effect': 'NoSchedule', 'key': 'node-role.kubernetes.io/control-plane'}]
-    else:
+    if not node.control_plane:
         config['systemReserved']['memory'] = '384Mi'
     config |= kubelet.get('extraConfig') or {}
     return _one(node, 'kubelet', 'k8s.KubeletSpecController', {
         'image': kubelet.get('image', ''), 'args': [f'--{name}={value}' for name in sorted(arguments) for value in arguments[name]],
-        'expectedNodename': node.hostname, 'config': dict(sorted(config.items()))})
+        'expectedNodename': node.nodename, 'config': dict(sorted(config.items()))})
 
 
 def api_server_configs(node):
@@ -143,7 +150,7 @@ def api_server_configs(node):
         return []
     network, given = node.model.state['network'], node.config.cluster.get('apiServer') or {}
     spec = {
-        'image': given.get('image', ''), 'cloudProvider': '', 'controlPlaneEndpoint': network['endpoint'],
+        'image': given.get('image', ''), 'cloudProvider': 'external' if node.model.setup.get('cloud_provider') else '', 'controlPlaneEndpoint': network['endpoint'],
         'etcdServers': ['https://127.0.0.1:2379'], 'localPort': 6443, 'serviceCIDR': list(network['service']),
         'extraArgs': _values(node, node.config.api_server_arguments), 'extraVolumes': [], 'environmentVariables': {},
         **({'podSecurityPolicyEnabled': False} if node.minor <= _PSP_UNTIL else {}),

@@ -37,7 +37,7 @@ async def containers(node, request, send):
 
 
 def _pods(node):
-    return [pod for pod in kubernetes_pods.pods(node.model) if pod['spec'].get('nodeName') == node.hostname]
+    return kubernetes_pods.pods_on(node.model, node.nodename)
 
 
 def _name(pod):

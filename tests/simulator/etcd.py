@@ -81,7 +81,7 @@ class Etcd:
         if name in self.learners and node is not None and node.service('etcd')[0] != 'Running':
             return Member(self.ids[name], '', peer_urls, (), True)
         client_urls = (f'https://{host}:2379',) if host else ()
-        return Member(self.ids[name], node.hostname if node else name, peer_urls, client_urls, name in self.learners)
+        return Member(self.ids[name], node.short_name if node else name, peer_urls, client_urls, name in self.learners)
 
     def has_quorum(self, node):
         """Whether more than half of the voters of this node's group answer, and a leader is not denied outright."""

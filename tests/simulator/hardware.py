@@ -7,7 +7,7 @@ Metal is a virtual machine with four processors and one disk; in a container all
 
 from __future__ import annotations
 
-from tests.simulator import links, storage
+from tests.simulator import links, setup, storage
 from tests.simulator.resource import Resource
 from tests.simulator.schema import MESSAGES
 
@@ -59,7 +59,7 @@ async def network_device_stats(node, _request, send):
     seconds = max(int((node.model.clock.now() - node.boot).total_seconds()), 1)
     devices = []
     for name in sorted(links.link_names(node), reverse=True):
-        busy = 0 if name in ('flannel.1', 'cni0') else 1
+        busy = int(name in ('lo', 'eth0'))
         values = (2200 * seconds * busy, 150 * seconds * busy, 0, 0, 55 * seconds * busy, 130 * seconds * busy, 0, 0)
         devices.append({'name': name, **dict(zip(_COUNTERS, values))})
     total = {'name': ', '.join(device['name'] for device in devices), **{key: sum(device[key] for device in devices) for key in _COUNTERS}}
@@ -132,12 +132,23 @@ def time_statuses(node):
 def platform_metadatas(node):
     spec = {'platform': 'container', 'hostname': node.hostname, 'instanceType': '2CPU-4096RAM'} if _contained(node) else {
         'platform': node.model.platform, 'instanceId': node.uuid}
+    cloud = node.model.setup.get('cloud_provider')
+    if cloud:
+        spec = {'platform': cloud['name'], 'hostname': node.hostname, 'region': 'eu-central', 'zone': f'dc{node.number % 3 + 1}',
+                'instanceType': 'standard-4', 'instanceId': str(1000 + node.number), 'providerId': setup.provider_id(node)}
     return [Resource('platformmetadata', 'network.PlatformConfigApplyController', spec, version=2)]
 
 
-def security_states(_node):
-    return [Resource('securitystate', 'runtime.SecurityStateController', {'secureBoot': False})]
+def security_states(node):
+    spec = {'secureBoot': False}
+    if node.model.setup.get('secure_boot'):
+        spec = {'secureBoot': True, 'ukiSigningKeyFingerprint': setup.fingerprint(node, 'uki'), 'pcrSigningKeyFingerprint': setup.fingerprint(node, 'pcr'),
+                'bootedWithUKI': True}
+    return [Resource('securitystate', 'runtime.SecurityStateController', spec)]
 
 
-def image_cache_configs(_node):
-    return [Resource('image-cache', 'cri.ImageCacheConfigController', {'status': 'disabled', 'copyStatus': 'skipped', 'roots': []})]
+def image_cache_configs(node):
+    spec = {'status': 'disabled', 'copyStatus': 'skipped', 'roots': []}
+    if node.model.setup.get('image_cache'):
+        spec = {'status': 'ready', 'copyStatus': 'ready', 'roots': ['/system/imagecache/disk', '/system/imagecache/iso/imagecache']}
+    return [Resource('image-cache', 'cri.ImageCacheConfigController', spec)]

@@ -41,7 +41,7 @@ def _of_nodes(model):
 
 def _of_pods(model):
     for pod in workloads.pods(model):
-        container = pod.workload.init if pod.workload.init and pod.phase == 'Pending' else pod.workload.name
+        container = pod.workload.init if pod.workload.init and pod.phase == 'Pending' else pod.workload.container
         about = {'kind': 'Pod', 'namespace': pod.workload.namespace, 'name': pod.name, 'uid': pod.uid, 'apiVersion': 'v1',
                  'fieldPath': f'spec.containers{{{container}}}'}
         waiting, now = pod.told.get('waiting'), model.clock.now()

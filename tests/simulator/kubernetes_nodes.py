@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from tests.simulator import values
+from tests.simulator import config_resources, setup, values
 from tests.simulator.kubernetes_objects import json_text, metadata, micro_time, time, uid
 from tests.simulator.links import mac
 
@@ -112,8 +112,11 @@ def _node(model, name, listed):
     conditions = _conditions(model, found, ready, since, born)
     address = internal_ip(model, name, listed)
     machine = node.uuid if node else uid(f'{model.seed}/{name}')
-    spec = {'podCIDR': node.pod_cidr, 'podCIDRs': [node.pod_cidr]} if node and node.pod_cidr else {}
-    taints = _taints(found, ready, since, control_plane, conditions)
+    spec = {'podCIDR': node.pod_cidr, 'podCIDRs': node.pod_cidrs} if node and node.pod_cidr else {}
+    if node and setup.provider_id(node):
+        spec['providerID'] = setup.provider_id(node)
+    tainted = control_plane and not model.setup.get('allow_scheduling_on_control_planes')
+    taints = _taints(found, ready, since, tainted, conditions)
     if taints:
         spec['taints'] = taints
     if not found.get('schedulable', True):
@@ -127,7 +130,9 @@ def _node(model, name, listed):
             'capacity': {'cpu': '2', 'ephemeral-storage': '264212084Ki', **quantities, 'memory': f'{memory}Ki', 'pods': '110'},
             'allocatable': {'cpu': '1950m', 'ephemeral-storage': '243229420756', **quantities, 'memory': f'{memory - 626688}Ki', 'pods': '110'},
             'conditions': conditions,
-            'addresses': [*([{'type': 'InternalIP', 'address': address}] if address else []), {'type': 'Hostname', 'address': name}],
+            'addresses': [*({'type': 'InternalIP', 'address': one} for one in [address, *_others(node, address, details(listed))] if one),
+                          *({'type': 'ExternalIP', 'address': prefix.split('/')[0]} for prefix in (node.external_prefixes if node else ())),
+                          {'type': 'Hostname', 'address': name}],
             'daemonEndpoints': {'kubeletEndpoint': {'Port': 10250}},
             'nodeInfo': {
                 'machineID': machine.replace('-', ''), 'systemUUID': machine, 'bootID': uid(f'{machine}/{node.boot if node else born}'),
@@ -137,6 +142,13 @@ def _node(model, name, listed):
             },
         },
     }
+
+
+def _others(node, first, told):
+    """The InternalIP of the other family, where services have both."""
+    if node is None or told.get('internal_ip'):
+        return []
+    return [address for resource in config_resources.node_ips(node) for address in resource.spec['addresses'] if address != first]
 
 
 def node_metadata(name, control_plane, node=None):
@@ -156,8 +168,11 @@ def node_metadata(name, control_plane, node=None):
     if control_plane:
         owned = {'node-role.kubernetes.io/control-plane': '', 'node.kubernetes.io/exclude-from-external-load-balancers': ''}
         labels |= owned
-        annotations |= {'talos.dev/owned-labels': json_text(list(owned)),
-                        'talos.dev/owned-taints': '["node-role.kubernetes.io/control-plane"]'}
+        annotations['talos.dev/owned-labels'] = json_text(list(owned))
+        if not (node and node.model.setup.get('allow_scheduling_on_control_planes')):
+            annotations['talos.dev/owned-taints'] = '["node-role.kubernetes.io/control-plane"]'
+    if node:
+        annotations |= setup.node_annotations(node)
     annotations['volumes.kubernetes.io/controller-managed-attach-detach'] = 'true'
     return labels, annotations
 
@@ -183,9 +198,10 @@ def _conditions(model, found, ready, since, born):
     beat = max(born, beat)
     told = _told_conditions(found.get('conditions') or {})
     conditions = []
-    if model.state['network']['cni'] == 'flannel' and ready != FALSE and 'NetworkUnavailable' not in told:
+    cni = 'Flannel' if model.state['network']['cni'] == 'flannel' else (model.setup.get('cni') or '').capitalize()
+    if cni and ready != FALSE and 'NetworkUnavailable' not in told:
         up = min(born + timedelta(seconds=7), now)
-        conditions.append(_condition('NetworkUnavailable', FALSE, 'FlannelIsUp', 'Flannel is running on this node', up, up))
+        conditions.append(_condition('NetworkUnavailable', FALSE, f'{cni}IsUp', f'{cni} is running on this node', up, up))
     for kind, (good, bad, _taint) in _PRESSURES.items():
         one = told.pop(kind, {})
         status = UNKNOWN if ready == UNKNOWN else one.get('status', FALSE)

@@ -28,9 +28,22 @@ _DAEMON_TOLERATIONS = [
 _TOLERATIONS = [{'key': f'node.kubernetes.io/{key}', 'operator': 'Exists', 'effect': 'NoExecute', 'tolerationSeconds': 300}
                 for key in ('not-ready', 'unreachable')]
 
+_PLACED_FOR = timedelta(seconds=1)
+
 
 def pods(model):
     return [_pod(model, pod) for pod in workloads.pods(model)]
+
+
+def pods_on(model, name):
+    """The pods on the Node of this name; which those are is worked out once a second at most, for all of a large cluster's machines."""
+    at, placed = model.encoded.get('pods') or (None, None)
+    if at is None or model.clock.now() - at > _PLACED_FOR:
+        placed = {}
+        for pod in workloads.pods(model):
+            placed.setdefault(pod.node, []).append(pod)
+        model.encoded['pods'] = model.clock.now(), placed
+    return [_pod(model, pod) for pod in placed.get(name, ())]
 
 
 def daemonsets(model):
@@ -43,7 +56,7 @@ def deployments(model):
 
 def static_pod_statuses(node):
     """The statuses of this machine's static pods as its kubelet tells them to Talos, keys sorted."""
-    static = [pod for pod in workloads.pods(node.model) if pod.workload.kind == 'Node' and pod.node == node.hostname]
+    static = [pod for pod in workloads.pods(node.model) if pod.workload.kind == 'Node' and pod.node == node.nodename]
     statuses = [(f'{pod.workload.namespace}/{pod.name}', _sorted(_status(node.model, pod))) for pod in static]
     return [Resource(name, 'k8s.KubeletStaticPodController', status, proto={'podStatus': status}) for name, status in statuses]
 
@@ -108,7 +121,7 @@ def _template(workload):
     """The pod spec of a workload, without volumes, commands and probes."""
     static = workload.kind == 'Node'
     spec = {'initContainers': [{'name': workload.init, 'image': workload.image, 'resources': {}, **_TERMINATION}]} if workload.init else {}
-    spec |= {'containers': [{'name': workload.name, 'image': workload.image, 'resources': _resources(workload), **_TERMINATION}],
+    spec |= {'containers': [{'name': workload.container, 'image': workload.image, 'resources': _resources(workload), **_TERMINATION}],
              'restartPolicy': 'Always', 'terminationGracePeriodSeconds': 30,
              'dnsPolicy': 'ClusterFirst' if workload.host_network else 'Default'}
     if not static:
@@ -209,7 +222,7 @@ def _conditions(model, pod, generation, started):
         if unready and pod.phase in ('Succeeded', 'Failed'):
             one |= {'reason': 'PodCompleted' if pod.phase == 'Succeeded' else 'PodFailed'}
         elif unready:
-            one |= {'reason': 'ContainersNotReady', 'message': f'containers with unready status: [{pod.workload.name}]'}
+            one |= {'reason': 'ContainersNotReady', 'message': f'containers with unready status: [{pod.workload.container}]'}
         conditions.append(one)
     return conditions
 
@@ -223,12 +236,12 @@ def _main_container(model, pod, started, waits_in_init):
     if waits_in_init:
         state = {'waiting': {'reason': 'PodInitializing'}}
     elif told.get('waiting') or pod.phase == 'Pending':
-        state = _waiting(pod, told.get('waiting', 'ContainerCreating'), pod.workload.name)
+        state = _waiting(pod, told.get('waiting', 'ContainerCreating'), pod.workload.container)
     elif pod.phase in ('Succeeded', 'Failed'):
         state = _terminated(begun, told.get('reason') or ('Completed' if pod.phase == 'Succeeded' else 'Error'), int(pod.phase == 'Failed'))
     else:
         state, ready = {'running': {'startedAt': time(begun)}}, True
-    return _container(pod, pod.workload.name, state, last, ready, started='running' in state, restarts=restarts)
+    return _container(pod, pod.workload.container, state, last, ready, started='running' in state, restarts=restarts)
 
 
 def _container(pod, name, state, last, ready, started, restarts):
@@ -237,7 +250,7 @@ def _container(pod, name, state, last, ready, started, restarts):
     content = {'imageID': f'{image.rsplit(":", 1)[0]}@sha256:{digest(image)}',
                'containerID': f'containerd://{digest(pod.uid + name + str(restarts))}'}
     return {'name': name, 'state': state, 'lastState': last, 'ready': ready, 'restartCount': restarts, 'image': image,
-            **(content if pulled else {'imageID': ''}), 'started': started, **(_totals(pod) if name == pod.workload.name else {'resources': {}})}
+            **(content if pulled else {'imageID': ''}), 'started': started, **(_totals(pod) if name == pod.workload.container else {'resources': {}})}
 
 
 def _waiting(pod, reason, container):

@@ -86,7 +86,7 @@ def controller_manager_configs(node):
     if not node.control_plane:
         return []
     network = node.model.state['network']
-    spec = {'enabled': True, 'image': _image(node, 'kube-controller-manager', 'controllerManager'), 'cloudProvider': '',
+    spec = {'enabled': True, 'image': _image(node, 'kube-controller-manager', 'controllerManager'), 'cloudProvider': 'external' if node.model.setup.get('cloud_provider') else '',
             'podCIDRs': list(network['pod']), 'serviceCIDRs': list(network['service']), 'extraArgs': {}, 'extraVolumes': [],
             'environmentVariables': {}, 'resources': _NONE}
     if node.minor >= _FINAL_SINCE:
@@ -111,7 +111,7 @@ def bootstrap_manifests_configs(node):
     flannel = network['cni'] == 'flannel'
     prism = _prism(node)
     spec = {
-        'string': 'https://127.0.0.1:7445', 'clusterDomain': 'cluster.local', 'podCIDRs': list(network['pod']), 'proxyEnabled': True,
+        'string': 'https://127.0.0.1:7445', 'clusterDomain': 'cluster.local', 'podCIDRs': list(network['pod']), 'proxyEnabled': _proxied(node),
         'proxyImage': f'registry.k8s.io/kube-proxy:{kubernetes}',
         'proxyArgs': [f'--cluster-cidr={",".join(network["pod"])}', '--conntrack-max-per-core=0', '--hostname-override=$(NODE_NAME)',
                       '--kubeconfig=/etc/kubernetes/kubeconfig', '--proxy-mode=nftables'],
@@ -173,7 +173,12 @@ def _static(node, owner, version):
 
 def _manifest_ids(node):
     flannel = node.model.state['network']['cni'] == 'flannel'
-    return [name for name in _templates('manifests.yaml') if flannel or name != '05-flannel']
+    absent = [*([] if flannel else ['05-flannel']), *([] if _proxied(node) else ['10-kube-proxy'])]
+    return [name for name in _templates('manifests.yaml') if name not in absent]
+
+
+def _proxied(node):
+    return not (node.config.cluster.get('proxy') or {}).get('disabled')
 
 
 def manifests(node):

@@ -175,10 +175,10 @@ class Store:
 
     def _heard(self, what, node):
         """A machine that goes takes its kubelet along; a kubelet that starts registers its Node where there is none, at first all of them."""
-        name = node.hostname
+        name = node.nodename
         if what == 'bootstrapped':
             now = self.model.clock.now()
-            self.registrations |= {other.hostname: now for other in self.model.nodes.values()}
+            self.registrations |= {other.nodename: now for other in self.model.nodes.values()}
             self.model.state['bootstrapped'] = {'node': node.name, 'at': f'+{(now - self.model.clock.wall).total_seconds():.3f}s'}
         if what == 'gone':
             self.model.timeline.later(_GRACE, lambda: self._silent(node))
@@ -194,7 +194,7 @@ class Store:
 
     def _silent(self, node):
         if not node.reachable:
-            self._tell(node.hostname, ready=kubernetes_nodes.UNKNOWN, since=self.model.clock.now())
+            self._tell(node.nodename, ready=kubernetes_nodes.UNKNOWN, since=self.model.clock.now())
             self.model.changed()
 
 

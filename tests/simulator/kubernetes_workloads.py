@@ -38,6 +38,12 @@ class Workload:
     hash: str = ''
     requests: tuple = ()
     start: timedelta = timedelta(seconds=3)
+    main: str = ''
+
+    @property
+    def container(self):
+        """The name of its container."""
+        return self.main or self.name
 
 
 @dataclass(frozen=True)
@@ -71,10 +77,31 @@ def workloads(model):
                               requests=('100m', '50Mi')))
     elif cni not in ('none', 'custom', None):
         found.append(Workload(cni, 'DaemonSet', f'quay.io/{cni}/{cni}:stable', cni, hash=suffix(cni, 10)))
-    found.append(Workload('kube-proxy', 'DaemonSet', f'registry.k8s.io/kube-proxy:{version}', 'kube-proxy', hash='8d4d854b7'))
+    found += _installed(model)
+    if model.setup.get('kube_proxy') is not False:
+        found.append(Workload('kube-proxy', 'DaemonSet', f'registry.k8s.io/kube-proxy:{version}', 'kube-proxy', hash='8d4d854b7'))
     if model.state['k8s'].get('approver_installed'):
         found.append(Workload(APPROVER, 'Deployment', 'ghcr.io/alex1989hu/kubelet-serving-cert-approver:0.10.0', APPROVER, replicas=1,
                               namespace=APPROVER, host_network=False, hash=suffix(APPROVER, 10)))
+    return found
+
+
+def _installed(model):
+    """What the owner of the cluster installed himself: a CNI, a cloud controller manager."""
+    found, cni, cloud = [], model.setup.get('cni'), model.setup.get('cloud_provider')
+    if cni == 'cilium':
+        found.append(Workload('cilium', 'DaemonSet', 'quay.io/cilium/cilium:v1.18.4', 'cilium', init='config', hash=suffix('cilium', 10),
+                              start=timedelta(seconds=8), main='cilium-agent'))
+        found.append(Workload('cilium-operator', 'Deployment', 'quay.io/cilium/operator-generic:v1.18.4', 'cilium-operator', replicas=2,
+                              hash=suffix('cilium-operator', 10)))
+    if cni == 'calico':
+        found.append(Workload('calico-node', 'DaemonSet', 'quay.io/calico/node:v3.31.2', 'calico-node', init='install-cni', hash=suffix('calico', 10),
+                              start=timedelta(seconds=8)))
+        found.append(Workload('calico-kube-controllers', 'Deployment', 'quay.io/calico/kube-controllers:v3.31.2', 'calico-kube-controllers', replicas=1,
+                              host_network=False, hash=suffix('calico-kube-controllers', 10)))
+    if cloud:
+        name = f'{cloud["name"]}-cloud-controller-manager'
+        found.append(Workload(name, 'Deployment', f'docker.io/example/{name}:v1.26.0', name, replicas=1, hash=suffix(name, 10)))
     return found
 
 

@@ -13,11 +13,15 @@ _HOST_DNS = '169.254.116.108'
 _UP = 'UP,BROADCAST,RUNNING,MULTICAST,LOWER_UP'
 _BROADCAST = 'ff:ff:ff:ff:ff:ff'
 _ROUTE_ONLINK = 4
+_VXLAN = ('flannel.1', 'flannel-v6.1', 'cilium_vxlan')
+_CILIUM = ('cilium_net', 'cilium_host', 'cilium_vxlan', 'lxc_health')
+_KUBESPAN_TABLE = 'RoutingTable(180)'
 
 
 def link_names(node):
     """Links by name, with their index."""
-    names = ['lo', 'eth0', *dict(node.cni_prefixes)]
+    cilium = _CILIUM if node.model.setup.get('cni') == 'cilium' else ()
+    names = dict.fromkeys(['lo', 'eth0', *dict(node.tunnel_prefixes), *dict(node.cni_prefixes), *cilium])
     return {name: number for number, name in enumerate(names, 1)}
 
 
@@ -42,8 +46,10 @@ def _prefixes(node):
     for prefix in node.own_prefixes:
         yield 'eth0', prefix, 'global', None
     yield 'eth0', f'{_link_local(node, "eth0")}/64', 'link', None
+    for link, prefix in node.tunnel_prefixes:
+        yield link, prefix, 'global', None
     for link, prefix in node.cni_prefixes:
-        broadcast = str(ipaddress.ip_interface(prefix).network.broadcast_address) if link == 'cni0' else None
+        broadcast = str(ipaddress.ip_interface(prefix).network.broadcast_address) if link == 'cni0' and ':' not in prefix else None
         yield link, prefix, 'global', broadcast
         yield link, f'{_link_local(node, link)}/64', 'link', None
 
@@ -65,15 +71,17 @@ def links(node):
 
 
 def _link(node, name, index):
-    loopback, cni, container = name == 'lo', name in ('flannel.1', 'cni0'), node.model.platform == 'container'
-    kind = {'flannel.1': 'vxlan', 'cni0': 'bridge', 'eth0': 'veth' if container else ''}.get(name, '')
+    loopback, cni, container = name == 'lo', name in (*_VXLAN, *_CILIUM, 'cni0'), node.model.platform == 'container'
+    if name in dict(node.tunnel_prefixes):
+        return _tunnel(name, index)
+    kind = 'vxlan' if name in _VXLAN else 'veth' if name in _CILIUM else {'cni0': 'bridge', 'eth0': 'veth' if container else ''}.get(name, '')
     hardware = '00:00:00:00:00:00' if loopback else mac(node, name)
     spec = {
         'index': index, 'type': 'loopback' if loopback else 'ether', 'linkIndex': 7 + node.number if kind == 'veth' else 0,
         'flags': 'UP,LOOPBACK,RUNNING,LOWER_UP' if loopback else _UP, 'hardwareAddr': hardware, 'permanentAddr': '',
         'broadcastAddr': hardware if loopback else _BROADCAST, 'mtu': 65536 if loopback else 1450 if cni else 1500,
         'queueDisc': 'noqueue' if loopback or cni or container else 'fq_codel',
-        'operationalState': 'unknown' if loopback or name == 'flannel.1' else 'up', 'kind': kind, 'slaveKind': '',
+        'operationalState': 'unknown' if loopback or name in _VXLAN else 'up', 'kind': kind, 'slaveKind': '',
     }
     if name == 'cni0':
         spec |= {'busPath': 'N/A', 'driver': 'bridge', 'driverVersion': '2.3', 'firmwareVersion': 'N/A'}
@@ -88,6 +96,16 @@ def _link(node, name, index):
     return Resource(name, 'network.LinkStatusController', spec, version=2 if cni else 1)
 
 
+def _tunnel(name, index):
+    """A WireGuard link of Talos's own: it has no hardware address, and its state is not known to the kernel."""
+    spec = {
+        'index': index, 'type': 'nohdr', 'linkIndex': 0, 'flags': 'UP,POINTOPOINT,RUNNING,NOARP,LOWER_UP', 'hardwareAddr': '', 'permanentAddr': '',
+        'broadcastAddr': '', 'mtu': 1420 if name == 'kubespan' else 1280, 'queueDisc': 'noqueue', 'operationalState': 'unknown', 'kind': 'wireguard',
+        'slaveKind': '', 'driver': 'wireguard', 'driverVersion': '1.0', 'linkState': True, 'port': 'Other', 'duplex': 'Unknown',
+    }
+    return Resource(name, 'network.LinkStatusController', spec, version=2)
+
+
 def routes(node):
     """The main table, and the local table's entries for every IPv4 address (talos-api 6.4).
 
@@ -97,8 +115,8 @@ def routes(node):
     found = []
 
     def add(route_id, dst, link, *, src='', gateway='', table='main', scope='global', kind='unicast', protocol='kernel', priority=0,
-            proto=None):
-        spec = {'family': 'inet6' if ':' in dst else 'inet4', 'dst': dst, 'src': src, 'gateway': gateway, 'outLinkIndex': indexes[link],
+            proto=None, family=None):
+        spec = {'family': family or ('inet6' if ':' in dst else 'inet4'), 'dst': dst, 'src': src, 'gateway': gateway, 'outLinkIndex': indexes[link],
                 'outLinkName': link, 'table': table, 'priority': priority, 'scope': scope, 'type': kind, 'flags': '', 'protocol': protocol}
         found.append(Resource(route_id, 'network.RouteStatusController', spec, proto=proto or {}))
 
@@ -111,9 +129,11 @@ def routes(node):
             elif scope == 'link':
                 add(f'{link}/inet6//fe80::/64/256', 'fe80::/64', link, priority=256)
                 add(f'local/{link}/inet6//{address}/128/0', f'{address}/128', link, table='local', kind='local')
-                if link != 'eth0':
+                if link not in ('eth0', *dict(node.tunnel_prefixes)):
                     add(f'local/{link}/inet6//fe80::/128/0', 'fe80::/128', link, table='local', kind='anycast')
                 add(f'local/{link}/inet6//ff00::/8/256', 'ff00::/8', link, table='local', kind='multicast', priority=256)
+            elif interface.network.prefixlen < 128:
+                add(f'{link}/inet6//{interface.network}/256', str(interface.network), link, priority=256)
             continue
         add(f'local/inet4//{address}/32/0', f'{address}/32', link, src=address, table='local', scope='host', kind='local')
         if interface.network.prefixlen == 32:
@@ -124,13 +144,21 @@ def routes(node):
             add(f'local/inet4//{network}/0', network, link, src=address, table='local', scope='host', kind='local')
         else:
             add(f'inet4//{network}/0', network, link, src=address, scope='link')
+    if node.model.setup.get('kubespan'):
+        for family in ('inet4', 'inet6'):
+            add(f'{_KUBESPAN_TABLE}/{family}///1', '', 'kubespan', table=_KUBESPAN_TABLE, protocol='static', priority=1, family=family)
+    default = node.model.setup.get('default_route', True)
     own = next((prefix for prefix in node.own_prefixes if ':' not in prefix and not prefix.endswith('/32')), None)
-    if own and 'network' not in (node.machine_status['unmet'] or ()):
+    default = default and 'network' not in (node.machine_status['unmet'] or ())
+    if default and own:
         gateway = str(ipaddress.ip_interface(own).network.network_address + 1)
         add(f'inet4/{gateway}//0', '', 'eth0', gateway=gateway, protocol='boot')
+    if default and any(':' in prefix and not prefix.endswith('/128') for prefix in node.own_prefixes):
+        add('eth0/inet6/fe80::1//1024', '', 'eth0', gateway='fe80::1', protocol='ra', priority=1024, family='inet6')
     for other in node.model.nodes.values():
-        if other is not node and 'flannel.1' in indexes and other.pod_cidr:
-            gateway = other.pod_cidr.split('/')[0]
-            route_id = f'inet4/{gateway}/{other.pod_cidr}/0'
-            add(route_id, other.pod_cidr, 'flannel.1', gateway=gateway, protocol='boot', proto={'flags': _ROUTE_ONLINK})
+        for cidr in other.pod_cidrs if other is not node else ():
+            gateway, link = cidr.split('/')[0], 'flannel.1' if ':' not in cidr else 'flannel-v6.1'
+            if link in indexes:
+                route_id = f'inet4/{gateway}/{cidr}/0' if link == 'flannel.1' else f'{link}/inet6/{gateway}/{cidr}/1024'
+                add(route_id, cidr, link, gateway=gateway, protocol='boot', proto={'flags': _ROUTE_ONLINK})
     return sorted(found, key=lambda one: one.id)

@@ -92,10 +92,15 @@ class Listeners:
             if self._model.kubernetes_api(node) == 'up':
                 for address in [node.address] + ([self._model.vip] if node.holds_vip and self._model.vip != self._model.balancer_address else []):
                     wanted[address, self._model.kubernetes_port] = node, HttpsServer
-        return wanted
+        return {place: (node, self._for_client(kind)) for place, (node, kind) in wanted.items() if self._for_client(kind)}
+
+    def _for_client(self, kind):
+        """What the control node finds at an API server's place: setup.api_server_for_client; None where it is refused."""
+        met = self._model.setup.get('api_server_for_client') if kind is HttpsServer else None
+        return {None: kind, 'dropped': Deaf, 'refused': None}[met]
 
     async def _listen(self, node, kind, address, port):
-        server = Deaf() if kind is Deaf else kind(self._handler(node, kind), self._tls(node, kind))
+        server = Deaf() if kind is Deaf else kind(self.handler(node, kind), self._tls(node, kind))
         server.host, server.port = (address, port) if self._routes is None else ('127.0.0.1', 0)
         try:
             await server.start()
@@ -106,7 +111,8 @@ class Listeners:
             host = f'[{address}]' if ':' in address else address
             self._routes[f'{host}:{port}'] = (server.host, server.port)
 
-    def _handler(self, node, kind):
+    def handler(self, node, kind):
+        """What answers the calls of a machine's server of this kind."""
         if (node.name, kind) not in self._handlers:
             self._handlers[node.name, kind] = Apid(node) if kind is GrpcServer else KubernetesApi(node)
         return self._handlers[node.name, kind]

@@ -162,7 +162,7 @@ def _etcd(node, _log_id):
     if started is None:
         return
     member = etcd.ids.get(node.name, '0000000000000000')
-    about = {'etcd-version': node.etcd_version, 'name': node.hostname}
+    about = {'etcd-version': node.etcd_version, 'name': node.short_name}
     yield started, _etcd_line(started, 'info', 'embed/etcd.go:323', 'starting an etcd server', about)
     leader = etcd.leader(node) if etcd.runs(node) else None
     term = etcd.given['raft_term']
@@ -253,7 +253,7 @@ def _kubelet(node, _log_id):
         return
     pod = {'name': f'kube-proxy-{node.identity[:5].lower()}', 'namespace': 'kube-system'}
     at = started + timedelta(seconds=30)
-    about = {'v': 0, 'node': {'name': node.hostname}}
+    about = {'v': 0, 'node': {'name': node.nodename}}
     yield at, _kubelet_line(at, 'kubelet/kubelet_node_status.go:75', 'Attempting to register node', about)
     at += timedelta(seconds=1)
     yield at, _kubelet_line(at, 'util/pod_startup_latency_tracker.go:148', 'Observed pod startup duration',

@@ -11,7 +11,7 @@ import io
 import random
 import tarfile
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 
 from tests.bed.grpc_server import INVALID_ARGUMENT, UNIMPLEMENTED, UNKNOWN, Status
 from tests.simulator import changes, containers, hardware, logs, services, storage
@@ -25,11 +25,12 @@ _ETCD_USER = 60
 
 
 async def _version(node, _request, send):
-    mode = node.model.platform
+    mode, cloud = node.model.platform, node.model.setup.get('cloud_provider')
+    name, mode = (cloud['name'], 'cloud') if cloud else (mode, mode)
     await _answer(send, 'VersionResponse', {
         'version': {'tag': node.talos, 'sha': hashlib.sha256(node.talos.encode()).hexdigest()[:8], 'go_version': 'go1.26.8', 'os': 'linux',
                     'arch': 'amd64'},
-        'platform': {'name': mode, 'mode': mode}, 'features': {'rbac': True}})
+        'platform': {'name': name, 'mode': mode}, 'features': {'rbac': True}})
 
 
 async def _hostname(node, _request, send):
@@ -195,9 +196,9 @@ async def _system_stat(node, _request, send):
 
 
 async def _time(node, _request, send):
-    now = datetime.now(timezone.utc)
+    now = node.model.clock.now()
     local = now + timedelta(milliseconds=node.time['offset_ms'])
-    await _answer(send, 'TimeResponse', {'server': 'time.cloudflare.com', 'localtime': timestamp(local), 'remotetime': timestamp(now)})
+    await _answer(send, 'TimeResponse', {'server': (node.model.setup.get('time_servers') or ['time.cloudflare.com'])[0], 'localtime': timestamp(local), 'remotetime': timestamp(now)})
 
 
 async def _kubeconfig(node, _request, send):

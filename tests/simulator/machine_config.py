@@ -10,6 +10,7 @@ import hashlib
 import yaml
 
 from tests.simulator import config_documents as documents
+from tests.simulator import setup
 
 _DOCUMENTS_SINCE = 12
 _MORE_DOCUMENTS_SINCE = 14
@@ -191,21 +192,23 @@ def _generated(node):
             'allowSchedulingOnControlPlanes': False,
         }
     cluster.setdefault('discovery', discovery)
+    machine, cluster = setup.merged(machine, setup.machine_part(node)), setup.merged(cluster, setup.cluster_part(node))
     v1alpha1 = {'version': 'v1alpha1', 'debug': False, 'persist': True, 'machine': machine, 'cluster': cluster}
     others = {'HostnameConfig': {'auto': 'stable'}} if node.minor >= _DOCUMENTS_SINCE else {}
     if node.minor >= _MORE_DOCUMENTS_SINCE:
-        others |= _moved(machine, cluster)
-    return [v1alpha1, *({'apiVersion': 'v1alpha1', 'kind': kind, **told} for kind, told in others.items())]
+        others |= _moved(node, machine, cluster)
+    return [v1alpha1, *({'apiVersion': 'v1alpha1', 'kind': kind, **told} for kind, told in others.items()), *setup.documents(node)]
 
 
-def _moved(machine, cluster):
+def _moved(node, machine, cluster):
     """What stands in documents of its own from 1.14 on, taken out of v1alpha1; Kubernetes' components stay, as after an upgrade."""
-    features = machine['features']
+    features, (endpoint, discovers) = machine['features'], setup.discovery_endpoint(node)
+    prism = features.pop('kubePrism')
     del cluster['discovery']
     return {
         'DiscoveryIdentityConfig': {'clusterID': cluster.pop('id'), 'clusterSecret': cluster.pop('secret')},
-        'DiscoveryServiceConfig': {'name': 'default', 'endpoint': 'https://discovery.talos.dev/'},
-        'KubePrismConfig': {'port': features.pop('kubePrism')['port']},
+        **({'DiscoveryServiceConfig': {'name': 'default', 'endpoint': f'https://{endpoint.removesuffix(":443")}/'}} if discovers else {}),
+        **({'KubePrismConfig': {'port': prism['port']}} if prism['enabled'] else {}),
         'ResolverConfig': {'hostDNS': features.pop('hostDNS')},
     }
 

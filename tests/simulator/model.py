@@ -11,7 +11,7 @@ import hashlib
 import ipaddress
 
 from tests.bed import pki
-from tests.simulator import foreign, lifecycle
+from tests.simulator import foreign, lifecycle, setup
 from tests.simulator import scenario as scenarios
 from tests.simulator import values
 from tests.simulator.timeline import Timeline
@@ -31,11 +31,12 @@ class Model:
 
     def __init__(self, scenario, name=None, platform='metal', loopback=True, shift=0, wall=None, pace=1.0):
         state = copy.deepcopy(scenario.state)
-        self.clock = values.Clock(state.get('now'), wall)
+        self.clock = values.Clock(state.get('now'), wall, setup.ahead(state['setup'].get('control_node_clock')))
         self._mapping = (shift, _second_numbers(state)) if loopback else None
         self.state = scenarios.mapped(state, *self._mapping) if loopback else state
+        self.setup = self.state['setup']
         self.expected = scenario.expected
-        self.name = name or scenario.name
+        self.name = name or self.setup.get('cluster_name') or scenario.name
         self.platform = platform
         self.seed = self.name
         topology = self.state['topology']
@@ -117,7 +118,7 @@ class Model:
         """name: Ready or a mapping, as scenarios write it; all machines without word of them. Deleted ones are gone."""
         listed = self.state['k8s'].get('nodes')
         if listed is None:
-            listed = {node.hostname: 'Ready' for node in self.nodes.values()} if self.kubernetes_ran else {}
+            listed = dict.fromkeys(self._by_node_name, 'Ready') if self.kubernetes_ran else {}
         return self.kubernetes.nodes(listed)
 
     def kubernetes_api(self, node):
@@ -135,15 +136,22 @@ class Model:
 
     @property
     def balancer_address(self):
-        """Where the balancer of network.lb listens: the address of the endpoint; None without one."""
-        return self.state['network']['endpoint'].split('://')[-1].rsplit(':', 1)[0] if self.state['network'].get('lb') else None
+        """Where the balancer of network.lb listens: the address of the endpoint, or of its name; None without one."""
+        if not self.state['network'].get('lb'):
+            return None
+        return ((self.setup.get('names') or {}).get(self.endpoint_host) or [self.endpoint_host])[0]
+
+    @property
+    def endpoint_host(self):
+        """The host of the cluster's endpoint, without brackets."""
+        return self.state['network']['endpoint'].split('://')[-1].rsplit(':', 1)[0].strip('[]')
 
     def hostname(self, name, address):
         """Two machines with one name: the other name of a machine whose address discovery.duplicates gives to it."""
         for duplicate, addresses in (self.state['discovery'].get('duplicates') or {}).items():
             if address in addresses:
                 return duplicate
-        return name
+        return (self.setup.get('hostnames') or {}).get(name, name)
 
     def node_at(self, address):
         """The machine that has this address of its own, or holds the VIP that it is; None else."""
@@ -154,11 +162,18 @@ class Model:
             return self.vip_holder
         return next((node for other in self.neighbours for node in other.nodes.values() if address == node.address), None)
 
-    def node_named(self, hostname):
-        return next((node for node in self.nodes.values() if node.hostname == hostname), None)
+    def node_named(self, name):
+        """The machine whose Node has this name, None without one."""
+        return self._by_node_name.get(name)
+
+    @functools.cached_property
+    def _by_node_name(self):
+        return {node.nodename: node for node in self.nodes.values()}
 
     def affiliates_of(self, node):
-        """What discovery shows on this machine, by node id."""
+        """What discovery shows on this machine, by node id; nothing, not even itself, where it is off (edge-cases 30)."""
+        if (self.setup.get('discovery') or {}).get('enabled') is False:
+            return []
         discovery = self.state['discovery']
         names = discovery.get(node.name, discovery.get('all_nodes_see'))
         names = list(self.nodes) if names is None else list(names)

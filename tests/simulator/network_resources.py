@@ -10,6 +10,7 @@ from tests.simulator.resource import Resource
 
 _HOST_DNS = ('127.0.0.53', '169.254.116.108')
 _RESOLVERS = ('1.1.1.1', '8.8.8.8')
+_RESOLVERS_6 = ('2606:4700:4700::1111', '2001:4860:4860::8888')
 _TIME_SERVER = 'time.cloudflare.com'
 _LAYER = {'default': 0, 'configuration': 4}
 
@@ -24,7 +25,7 @@ def network_statuses(node):
 def _resolvers(node):
     """Talos's own; in a container those that it was given, which is the bridge's (rec)."""
     if node.model.platform != 'container':
-        return list(_RESOLVERS)
+        return list(_RESOLVERS_6 if ':' in node.address else node.model.setup.get('time_servers') or _RESOLVERS)
     return [str(ipaddress.ip_interface(node.host_prefix).network.network_address + 1)]
 
 
@@ -39,7 +40,7 @@ def resolver_statuses(node):
 def dns_upstreams(node):
     """Their ids name the protocol from 1.14 on; nothing of them is in the protobuf form (rec)."""
     protocol = ' Do53' if node.minor >= 14 else ''
-    return [Resource(f'#{number:03d}{protocol} {server}', 'network.DNSUpstreamController', {'addr': f'{server}:53', 'healthy': 'true'})
+    return [Resource(f'#{number:03d}{protocol} {server}', 'network.DNSUpstreamController', {'addr': f'[{server}]:53' if ':' in server else f'{server}:53', 'healthy': 'true'})
             for number, server in enumerate(_resolvers(node))]
 
 
@@ -63,7 +64,7 @@ def time_server_statuses(node):
 def operator_specs(node):
     """DHCP on metal, and the VIP where the configuration has one: on control plane nodes, whether they hold it or not."""
     found = []
-    if node.model.platform != 'container':
+    if node.model.platform != 'container' and ':' not in node.address:
         found.append(('dhcp4/eth0', {'operator': 'dhcp4', 'linkName': 'eth0', 'requireUp': True, 'dhcp4': {'routeMetric': 1024}, 'layer': 'default'}))
     if node.model.vip and node.control_plane:
         found.append((f'vip/eth0/{node.model.vip}', {'operator': 'vip', 'linkName': 'eth0', 'requireUp': True,

@@ -12,26 +12,32 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 
-from tests.simulator import values, vocabulary
+from tests.simulator import setup, values, vocabulary
 from tests.simulator.faults import Faults
 from tests.simulator.machine_config import MachineConfig
 
 _BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 _ETCD_VERSIONS = {9: '3.5.21', 10: '3.5.21', 11: '3.6.5', 12: '3.6.7', 13: '3.6.12', 14: '3.7.0'}
 _PREFIX_LENGTH = 24
+_PREFIX_LENGTH_6 = 64
 _CALLS_KEPT = 2000
 _NOT_IN_CONTAINERS = ('auditd', 'dashboard', 'syslogd', 'udevd')
 
 
 @dataclass(frozen=True)
 class Affiliate:
-    """A machine as discovery knows it; C(addresses) without prefix length."""
+    """A machine as discovery knows it: C(name) is its full host name, C(addresses) are without prefix length."""
 
     node_id: str
     name: str
     addresses: tuple
     control_plane: bool
     talos: str
+    fqdn: bool = False
+
+    @property
+    def nodename(self):
+        return setup.node_name(self.name if self.fqdn else self.name.partition('.')[0])
 
 
 class Node:
@@ -78,6 +84,20 @@ class Node:
         return 'controlplane' if self.control_plane else 'worker'
 
     @property
+    def short_name(self):
+        """The host name without its domain."""
+        return self.hostname.partition('.')[0]
+
+    @property
+    def domain(self):
+        return self.hostname.partition('.')[2]
+
+    @cached_property
+    def nodename(self):
+        """The name of its Node (edge-cases 69)."""
+        return setup.node_name(self.hostname if self.model.setup.get('register_with_fqdn') else self.short_name)
+
+    @property
     def etcd_version(self):
         return _ETCD_VERSIONS.get(self.minor, _ETCD_VERSIONS[14])
 
@@ -110,12 +130,21 @@ class Node:
     @property
     def pod_cidr(self):
         """What Kubernetes gave this node of the pod network, or None while it has not run yet."""
-        if not self.model.kubernetes_ran or not self.model.kubernetes.knew(self.hostname):
+        if not self.model.kubernetes_ran or not self.model.kubernetes.knew(self.nodename):
             return None
-        network = ipaddress.ip_network(self.model.state['network']['pod'][0])
-        if network.version == 6 or network.prefixlen >= _PREFIX_LENGTH:
+        return self._part_of(self.model.state['network']['pod'][0])
+
+    @property
+    def pod_cidrs(self):
+        """The same of every pod network."""
+        return [self._part_of(network) for network in self.model.state['network']['pod']] if self.pod_cidr else []
+
+    def _part_of(self, network):
+        network = ipaddress.ip_network(network)
+        length = _PREFIX_LENGTH if network.version == 4 else _PREFIX_LENGTH_6
+        if network.prefixlen >= length:
             return str(network)
-        return str(ipaddress.ip_network((int(network.network_address) + (self.number << (32 - _PREFIX_LENGTH)), _PREFIX_LENGTH)))
+        return str(ipaddress.ip_network((int(network.network_address) + (self.number << (network.max_prefixlen - length)), length)))
 
     @property
     def host_prefix(self):
@@ -126,12 +155,14 @@ class Node:
         """(link, prefix) of the CNI's own addresses: flannel's, and the bridge's where pods run (talos-api 6.4)."""
         if self._listed_cni_prefixes:
             return self._listed_cni_prefixes
-        if self.pod_cidr is None or self.model.state['network']['cni'] != 'flannel':
+        networks = [ipaddress.ip_network(cidr) for cidr in self.pod_cidrs]
+        if self.model.setup.get('cni') == 'cilium':
+            return [('cilium_host', f'{network.network_address + 87}/{network.max_prefixlen}') for network in networks]
+        if self.model.state['network']['cni'] != 'flannel':
             return []
-        network = ipaddress.ip_network(self.pod_cidr)
-        prefixes = [('flannel.1', f'{network.network_address}/32')]
+        prefixes = [('flannel.1' if network.version == 4 else 'flannel-v6.1', f'{network.network_address}/{network.max_prefixlen}') for network in networks]
         if not self.control_plane:
-            prefixes.append(('cni0', f'{network.network_address + 1}/{network.prefixlen}'))
+            prefixes += [('cni0', f'{network.network_address + 1}/{network.prefixlen}') for network in networks]
         return prefixes
 
     def _listed_addresses(self, kind):
@@ -159,12 +190,29 @@ class Node:
         listed = self._listed_addresses('routed-no-k8s')
         if listed:
             return listed
-        return [self.host_prefix] + ([f'{self.model.vip}/{128 if ":" in self.model.vip else 32}'] if self.holds_vip else [])
+        second = (self.model.setup.get('second_addresses') or {}).get(self.name)
+        return [self.host_prefix, *([f'{self.model.vip}/{128 if ":" in self.model.vip else 32}'] if self.holds_vip else []),
+                *([f'{second}/{64 if ":" in second else _PREFIX_LENGTH}'] if second else [])]
+
+    @property
+    def tunnel_prefixes(self):
+        """(link, prefix) of KubeSpan and SideroLink."""
+        return setup.tunnels(self)
 
     @property
     def routed(self):
+        """IPv4 before IPv6; SideroLink's are in no such list."""
         listed = self._listed_addresses('routed')
-        return listed if listed is not None else self.own_prefixes + [prefix for _link, prefix in self.cni_prefixes]
+        if listed is not None:
+            return listed
+        tunnels = [prefix for link, prefix in self.tunnel_prefixes if link != 'siderolink']
+        return sorted([*self.own_prefixes, *(prefix for _link, prefix in self.cni_prefixes), *tunnels], key=lambda prefix: ':' in prefix)
+
+    @property
+    def external_prefixes(self):
+        """Addresses that the platform maps to the machine: current, but not routed (talos-api 6.4)."""
+        address = setup.external_address(self)
+        return [f'{address}/{128 if ":" in address else 32}'] if address else []
 
     @property
     def routed_no_k8s(self):
@@ -175,7 +223,7 @@ class Node:
     def excluded_networks(self):
         """Pod and service networks, in the order of NodeAddressFilters."""
         network = self.model.state['network']
-        return [*network['pod'], *([self.pod_cidr] if self.pod_cidr and self.pod_cidr not in network['pod'] else []), *network['service']]
+        return [*network['pod'], *(cidr for cidr in self.pod_cidrs if cidr not in network['pod']), *network['service']]
 
     def is_kubernetes(self, prefix):
         address = ipaddress.ip_interface(prefix).ip
@@ -184,7 +232,7 @@ class Node:
     @property
     def san_ips(self):
         """talos-api 4: the addresses without Kubernetes's, 127.0.0.1 from 1.13 on."""
-        addresses = [prefix.split('/')[0] for prefix in self.routed_no_k8s]
+        addresses = [prefix.split('/')[0] for prefix in [*self.routed_no_k8s, *self.external_prefixes]]
         addresses += [name for name in self.config.machine.get('certSANs') or () if _is_address(name) and name not in addresses]
         if self.faults.sans_without_address:
             addresses = [f'192.168.77.{10 + self.number}' if address == self.address else address for address in addresses]
@@ -192,7 +240,7 @@ class Node:
 
     @property
     def san_dns(self):
-        return sorted({self.hostname, *(name for name in self.config.machine.get('certSANs') or () if not _is_address(name))})
+        return sorted({self.hostname, self.short_name, *(name for name in self.config.machine.get('certSANs') or () if not _is_address(name))})
 
     @property
     def certificate_dates(self):
@@ -209,7 +257,7 @@ class Node:
     @property
     def affiliate(self):
         addresses = tuple(prefix.split('/')[0] for prefix in self.routed_no_k8s)
-        return Affiliate(self.identity, self.hostname, addresses, self.control_plane, self.talos)
+        return Affiliate(self.identity, self.hostname, addresses, self.control_plane, self.talos, bool(self.model.setup.get('register_with_fqdn')))
 
 
 def _is_address(text):

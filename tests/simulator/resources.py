@@ -9,7 +9,9 @@ import json
 from dataclasses import dataclass
 from datetime import timedelta
 
-from tests.simulator import config_resources, definitions, hardware, kubernetes_resources, network_resources, resource_types, services, storage
+from tests.simulator import (
+    config_resources, definitions, hardware, kubernetes_resources, network_resources, resource_types, services, setup, storage,
+)
 from tests.simulator.kubernetes_nodes import details, node_metadata, readiness
 from tests.simulator.kubernetes_pods import static_pod_statuses
 from tests.simulator.links import addresses, links, routes
@@ -48,9 +50,9 @@ def _reason(node, condition):
                  if state != 'Running' or health != 'OK']
         return ', '.join(texts) or 'etcd not healthy'
     if condition == 'staticPods':
-        return f'kube-system/kube-scheduler-{node.hostname} not ready'
-    known = node.hostname in node.model.kubernetes_nodes
-    return f'node "{node.hostname}" is not ready' if known else f'node "{node.hostname}" status is not available yet'
+        return f'kube-system/kube-scheduler-{node.nodename} not ready'
+    known = node.nodename in node.model.kubernetes_nodes
+    return f'node "{node.nodename}" is not ready' if known else f'node "{node.nodename}" status is not available yet'
 
 
 def _diagnostics(node):
@@ -76,7 +78,7 @@ def _diagnostics(node):
 def _pending(node):
     """The requests of this machine's kubelet that wait, by name."""
     return ', '.join(one['name'] for one in node.model.state['k8s'].get('csrs') or ()
-                     if one.get('username') == f'system:node:{node.hostname}' and one.get('state', 'Pending') == 'Pending')
+                     if one.get('username') == f'system:node:{node.nodename}' and one.get('state', 'Pending') == 'Pending')
 
 
 def _members(node):
@@ -87,12 +89,12 @@ def _members(node):
                 'machineType': 'controlplane' if one.control_plane else 'worker', 'operatingSystem': f'Talos ({one.talos})'}
         if one.control_plane:
             spec['controlPlane'] = {'port': _API_PORT}
-        members[one.name] = Resource(one.name, 'cluster.MemberController', spec, version=2 if one.node_id == node.identity else 1)
+        members[one.nodename] = Resource(one.nodename, 'cluster.MemberController', spec, version=2 if one.node_id == node.identity else 1)
     return list(members.values())
 
 
 def _affiliate_spec(one):
-    spec = {'nodeId': one.node_id, 'addresses': list(one.addresses), 'hostname': one.name, 'nodename': one.name,
+    spec = {'nodeId': one.node_id, 'addresses': list(one.addresses), 'hostname': one.name, 'nodename': one.nodename,
             'operatingSystem': f'Talos ({one.talos})', 'machineType': 'controlplane' if one.control_plane else 'worker'}
     return {**spec, 'controlPlane': {'port': _API_PORT}} if one.control_plane else spec
 
@@ -120,30 +122,32 @@ def _infos(node):
 
 def _discovery_configs(node):
     """1.14 lists its endpoints and no longer fills discoveryEnabled (talos-api 6.1)."""
-    enabled = node.model.state['discovery'].get('all_nodes_see') != []
+    endpoint, enabled = setup.discovery_endpoint(node)
+    enabled = enabled and node.model.state['discovery'].get('all_nodes_see') != []
     spec = {'discoveryEnabled': enabled and node.minor < 14, 'registryKubernetesEnabled': False, 'registryServiceEnabled': enabled,
-            'serviceEndpoint': 'discovery.talos.dev:443' if enabled else ''}
+            'serviceEndpoint': endpoint if enabled else ''}
     if enabled:
         spec['serviceEncryptionKey'] = list(node.model.encryption_key)
         spec['serviceClusterID'] = node.model.cluster_id
     if node.minor >= 14:
-        spec['serviceEndpoints'] = [{'name': 'default', 'endpoint': 'discovery.talos.dev:443', 'insecure': False}] if enabled else []
+        spec['serviceEndpoints'] = [{'name': 'default', 'endpoint': endpoint, 'insecure': False}] if enabled else []
     return _one('cluster', 'cluster.ConfigController', spec)
 
 
 def _nodenames(node):
-    return _one('nodename', 'k8s.NodenameController', {'nodename': node.hostname, 'hostnameVersion': '1', 'skipNodeRegistration': False})
+    return _one('nodename', 'k8s.NodenameController', {'nodename': node.nodename, 'hostnameVersion': '1', 'skipNodeRegistration': False})
 
 
 def _hostname_statuses(node):
-    return _one('hostname', 'network.HostnameSpecController', {'hostname': node.hostname, 'domainname': ''})
+    return _one('hostname', 'network.HostnameSpecController', {'hostname': node.short_name, 'domainname': node.domain})
 
 
 def _node_addresses(node):
-    kinds = {'accumulative': node.routed, 'current': node.routed, 'routed': node.routed}
+    current = node.routed + node.external_prefixes
+    kinds = {'accumulative': current, 'current': current, 'routed': node.routed}
     result = [Resource('default', 'network.NodeAddressController', {'addresses': node.routed[:1], 'sortAlgorithm': 'v1'})]
     for kind, prefixes in kinds.items():
-        without = node.routed_no_k8s
+        without = node.routed_no_k8s + (node.external_prefixes if kind != 'routed' else [])
         only = [prefix for prefix in prefixes if prefix not in without]
         for suffix, listed in (('', prefixes), ('-no-k8s', without), ('-only-k8s', only)):
             spec = {'addresses': list(listed), 'sortAlgorithm': 'v1'}
@@ -181,9 +185,9 @@ def _cert_sans(node):
 def kubernetes_names(node):
     """(DNS names, addresses) of a control plane node's kube-apiserver certificate, in the recorded order."""
     network = node.model.state['network']
-    endpoint = network['endpoint'].split('://')[-1].rsplit(':', 1)[0]
+    endpoint = node.model.endpoint_host
     service = str(ipaddress.ip_network(network['service'][0], strict=False).network_address + 1)
-    dns = [node.hostname, 'kubernetes', 'kubernetes.default', 'kubernetes.default.svc', 'kubernetes.default.svc.cluster.local', 'localhost']
+    dns = [*dict.fromkeys([node.hostname, node.short_name]), 'kubernetes', 'kubernetes.default', 'kubernetes.default.svc', 'kubernetes.default.svc.cluster.local', 'localhost']
     ips = [prefix.split('/')[0] for prefix in node.routed_no_k8s if prefix.split('/')[0] != node.model.vip]
     configured = (node.config.cluster.get('apiServer') or {}).get('certSANs') or ()
     for address in (endpoint, service, '127.0.0.1', node.model.vip, *configured):
@@ -201,15 +205,15 @@ def _is_address(text):
 
 def _node_statuses(node):
     """Needs the API server, which needs etcd: absent before the machine has been a Kubernetes node."""
-    listed = node.model.kubernetes_nodes.get(node.hostname)
+    listed = node.model.kubernetes_nodes.get(node.nodename)
     if listed is None:
         return []
-    labels, annotations = node_metadata(node.hostname, node.control_plane, node)
-    spec = {'nodename': node.hostname, 'nodeReady': readiness(node.model, listed)[0] == 'True',
+    labels, annotations = node_metadata(node.nodename, node.control_plane, node)
+    spec = {'nodename': node.nodename, 'nodeReady': readiness(node.model, listed)[0] == 'True',
             'unschedulable': not details(listed).get('schedulable', True), 'labels': labels, 'annotations': annotations}
     if node.minor >= 12:
-        spec['podCIDRs'] = [node.pod_cidr] if node.pod_cidr else []
-    return _one(node.hostname, 'k8s.NodeStatusController', spec, version=6)
+        spec['podCIDRs'] = node.pod_cidrs
+    return _one(node.nodename, 'k8s.NodeStatusController', spec, version=6)
 
 
 def _versions(node):
@@ -277,8 +281,8 @@ KINDS = {
         Kind('TimeServerStatuses.net.talos.dev', 'network', network_resources.time_server_statuses),
         Kind('ProbeStatuses.net.talos.dev', 'network', _none),
         Kind('OperatorSpecs.net.talos.dev', 'network', network_resources.operator_specs),
-        Kind('KubeSpanPeerStatuses.kubespan.talos.dev', 'kubespan', _none),
-        Kind('SiderolinkStatuses.siderolink.talos.dev', 'config', _none),
+        Kind('KubeSpanPeerStatuses.kubespan.talos.dev', 'kubespan', setup.peers),
+        Kind('SiderolinkStatuses.siderolink.talos.dev', 'config', setup.siderolink),
         Kind('TimeStatuses.v1alpha1.talos.dev', 'runtime', hardware.time_statuses),
         Kind('AdjtimeStatuses.v1alpha1.talos.dev', 'runtime', hardware.adjtime_statuses),
         Kind('SystemInformations.hardware.talos.dev', 'hardware', hardware.system_informations),

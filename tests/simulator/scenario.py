@@ -34,6 +34,7 @@ k8s: {api: up}
 diagnostics: []
 machine_config: {}
 faults: {}
+setup: {}
 client: {role: "os:admin", cert_expires_days: 300, context_matches_cluster: true}
 backup: {last_etcd_snapshot: "-6h", verified: true}
 lines: []
@@ -168,6 +169,9 @@ def _check_names(state, lines, source):
     named += [(('state', 'etcd', key), name) for key in ('data_dir_empty', 'local_db_present', 'same_list_on') for name in etcd.get(key) or ()]
     named += [(('state', 'lines', number, 'node'), line['node']) for number, line in enumerate(state['lines'])
               if vocabulary.SOURCES.get(line['src'])]
+    named += [(('state', 'setup', key, name), name) for key in ('hostnames', 'second_addresses') for name in state['setup'].get(key) or ()]
+    cloud = state['setup'].get('cloud_provider') or {}
+    named += [(('state', 'setup', 'cloud_provider', 'external_addresses', name), name) for name in cloud.get('external_addresses') or ()]
     named += [(('state', 'faults', fault), name) for fault, told in state['faults'].items() for name in told]
     for path, call in _named_calls(state['faults']):
         if not faults.is_call(call):

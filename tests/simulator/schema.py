@@ -30,6 +30,7 @@ ENUMS = {
     'alarm': {'NONE': 0, 'NOSPACE': 1, 'CORRUPT': 2},
     'applyMode': {'REBOOT': 0, 'AUTO': 1, 'NO_REBOOT': 2, 'STAGED': 3, 'TRY': 4},
     'fileType': {'REGULAR': 0, 'DIRECTORY': 1, 'SYMLINK': 2},
+    'peerState': {'unknown': 0, 'up': 1, 'down': 2},
     'event': {'CREATED': 0, 'UPDATED': 1, 'DESTROYED': 2, 'BOOTSTRAPPED': 3, 'ERRORED': 4, 'NOOP': 5},
     'labelOp': {'EXISTS': 0, 'EQUAL': 1, 'NOT_EXISTS': 2, 'IN': 3, 'LT': 4, 'LTE': 5, 'LT_NUMERIC': 6, 'LTE_NUMERIC': 7},
     'machineType': {'unknown': 0, 'init': 1, 'controlplane': 2, 'worker': 3},
@@ -39,15 +40,16 @@ ENUMS = {
     'scope': _SCOPE,
     'addressFlags': {'': 0, 'permanent': 128},
     'sort': {'v1': 0, 'v2': 1},
-    'linkType': {'netrom': 0, 'ether': 1, 'loopback': 772},
-    'linkFlags': {'UP,LOOPBACK,RUNNING,LOWER_UP': 65609, 'UP,BROADCAST,RUNNING,MULTICAST,LOWER_UP': 69699, 'BROADCAST,NOARP': 130},
+    'linkType': {'netrom': 0, 'ether': 1, 'loopback': 772, 'nohdr': 65534},
+    'linkFlags': {'UP,LOOPBACK,RUNNING,LOWER_UP': 65609, 'UP,BROADCAST,RUNNING,MULTICAST,LOWER_UP': 69699,
+                  'UP,POINTOPOINT,RUNNING,NOARP,LOWER_UP': 65745, 'BROADCAST,NOARP': 130},
     'operState': {'unknown': 0, 'down': 2, 'up': 6},
     'port': {'TwistedPair': 0, 'Other': 255},
     'duplex': {'Half': 0, 'Full': 1, 'Unknown': 255},
-    'table': {'unspec': 0, 'main': 254, 'local': 255},
+    'table': {'unspec': 0, 'RoutingTable(180)': 180, 'main': 254, 'local': 255},
     'routeType': {'unspec': 0, 'unicast': 1, 'local': 2, 'broadcast': 3, 'anycast': 4, 'multicast': 5},
     'routeFlags': {'': 0},
-    'protocol': {'unspec': 0, 'redirect': 1, 'kernel': 2, 'boot': 3, 'static': 4},
+    'protocol': {'unspec': 0, 'redirect': 1, 'kernel': 2, 'boot': 3, 'static': 4, 'ra': 9},
 }
 
 MESSAGES = Schema(
@@ -222,8 +224,8 @@ syncStatus:bool=7 state:string=8
     Disks = dev_path:string=14 size:int=1 pretty_size:string=15 io_size:int=2 sector_size:int=3 readonly:bool=4 cdrom:bool=13 modalias:string=7 \
 bus_path:string=9 sub_system:string=10 transport:string=11 rotational:bool=12
     SystemDisks = diskID:string=1 devPath:string=2
-    PlatformMetadatas = platform:string=1 hostname:string=2 instanceType:string=5 instanceId:string=6
-    SecurityStates = secureBoot:bool=1
+    PlatformMetadatas = platform:string=1 hostname:string=2 region:string=3 zone:string=4 instanceType:string=5 instanceId:string=6 providerId:string=7
+    SecurityStates = secureBoot:bool=1 ukiSigningKeyFingerprint:string=2 pcrSigningKeyFingerprint:string=3 bootedWithUKI:bool=5
     ExtensionStatuses =
     OOMActions =
     UnattendedInstallStatuses =
@@ -238,8 +240,9 @@ bus_path:string=9 sub_system:string=10 transport:string=11 rotational:bool=12
     DHCP4Operator = routeMetric:int=1
     VIPOperator = ip:ip=1 gratuitousARP:bool=2
     OperatorSpecs = operator:enum.operator=1 linkName:string=2 requireUp:bool=3 dhcp4:DHCP4Operator=4 vip:VIPOperator=6 layer:enum.layer=7
-    KubeSpanPeerStatuses =
-    SiderolinkStatuses =
+    KubeSpanPeerStatuses = endpoint:string=0 label:string=2 state:enum.peerState=3 receiveBytes:int=4 transmitBytes:int=5 \
+lastHandshakeTime:string=0 lastUsedEndpoint:string=0 lastEndpointChange:string=0
+    SiderolinkStatuses = host:string=1 connected:bool=2 linkName:string=3 grpcTunnel:bool=4
     KubePrismEndpoint = host:string=1 port:int=2
     KubePrismEndpoints = endpoints:[]KubePrismEndpoint=1
     KubePrismConfigs = host:string=1 port:int=2 endpoints:[]KubePrismEndpoint=3
@@ -287,8 +290,9 @@ disableManifestsDirectory:bool=11 enableFSQuotaMonitoring:bool=12 allowSchedulin
     VolumeMount = targetPath:string=1 selinuxLabel:string=2 projectQuotaSupport:bool=3 parentId:string=4 fileMode:int=5 uid:int=6 gid:int=7 \
 recursiveRelabel:bool=8
     VolumeLink = symlinkTargetPath:string=1 force:bool=2
-    VolumeStatuses = phase:enum.volumePhase=1 location:string=2 errorMessage:string=3 preFailPhase:enum.volumePhase=6 size:int=9 filesystem:int=10 prettySize:string=13 type:enum.volumeType=16 \
-mountSpec:VolumeMount=15 symlink:VolumeLink=18 parentID:string=19
+    VolumeStatuses = phase:enum.volumePhase=1 location:string=2 errorMessage:string=3 preFailPhase:enum.volumePhase=6 size:int=9 filesystem:int=10 \
+mountLocation:string=11 encryptionProvider:int=12 prettySize:string=13 type:enum.volumeType=16 mountSpec:VolumeMount=15 \
+configuredEncryptionKeys:[]string=17 symlink:VolumeLink=18 parentID:string=19 encryptionSlot:int=0
     KubeletSpecs = image:string=1 args:[]string=2 expectedNodename:string=4 config:struct=5
     PodResources = requests:map<string>=1 limits:map<string>=2
     APIServerConfigs = image:string=1 cloudProvider:string=2 controlPlaneEndpoint:string=3 etcdServers:[]string=4 localPort:int=5 \

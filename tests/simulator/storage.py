@@ -143,18 +143,27 @@ def _partitions(node):
     kind_of = {} if node.minor < _DIRECTORIES_SINCE else {'type': 'partition'}
     told = _told_phases(node)
     known = (('EPHEMERAL', 6, ephemeral(node)[0], 'xfs', 2), ('META', 4, _META_BYTES, 'none', 0), ('STATE', 5, _STATE_BYTES, 'xfs', 2))
-    found = [_partition(kind_of, *one, *told.pop(one[0], ('ready', ''))) for one in known]
-    return [*found, *(_partition(kind_of, name, 7, GIB, 'xfs', 2, *phase) for name, phase in told.items())]
+    found = [_partition(node, kind_of, *one, *told.pop(one[0], ('ready', ''))) for one in known]
+    return [*found, *(_partition(node, kind_of, name, 7, GIB, 'xfs', 2, *phase) for name, phase in told.items())]
 
 
-def _partition(kind_of, name, number, bytes_, kind, code, phase, error):
+def _partition(node, kind_of, name, number, bytes_, kind, code, phase, error):
     """A volume on the disk; one that has not come so far has neither place nor size."""
     if phase in ('waiting', 'missing'):
         return _volume(name, {'phase': phase, **kind_of})
     place = {'phase': phase, **kind_of, 'location': f'/dev/vda{number}', 'size': bytes_}
     if phase == 'failed':
         return _volume(name, {**place, 'errorMessage': error, 'preFailPhase': 'prepared'}, version=9)
-    return _volume(name, {**place, 'filesystem': kind, 'prettySize': pretty(bytes_)}, version=6, proto={'filesystem': code})
+    lock = _lock(node, name, number)
+    return _volume(name, {**place, 'filesystem': kind, 'prettySize': pretty(bytes_), **lock}, version=6,
+                   proto={'filesystem': code, **({'encryptionProvider': 1} if lock else {})})
+
+
+def _lock(node, name, number):
+    """What the status of an encrypted volume says of that."""
+    if not node.model.setup.get('encrypted') or name == 'META':
+        return {}
+    return {'mountLocation': f'/dev/dm-{number - 5}', 'encryptionProvider': 'luks2', 'encryptionSlot': 0, 'configuredEncryptionKeys': ['tpm']}
 
 
 def _directory(name, target, label, parent, mode, more):

@@ -19,16 +19,19 @@ _SERVICE_STATES = ('Initialized', 'Starting', 'Waiting', 'Preparing', 'Running',
 
 
 class Clock:
-    """Times of a scenario as times of the wall clock: C(now) fixed there moves every other time by the same amount."""
+    """Times of a scenario as times of the wall clock: C(fixed) there moves every other time by the same amount.
 
-    def __init__(self, fixed=None, wall=None):
-        self.wall = wall or datetime.now(timezone.utc)
+    C(ahead) is by how much the cluster's clocks are ahead of this machine's.
+    """
+
+    def __init__(self, fixed=None, wall=None, ahead=timedelta()):
+        self._ahead = ahead
+        self.wall = (wall or datetime.now(timezone.utc)) + ahead
         self._shift = self.wall - _absolute(str(fixed)) if fixed else timedelta()
 
-    @staticmethod
-    def now():
-        """The wall clock; C(wall) is what it showed when the scenario began, to which its times are relative."""
-        return datetime.now(timezone.utc)
+    def now(self):
+        """The clock of the cluster; C(wall) is what it showed when the scenario began, to which its times are relative."""
+        return datetime.now(timezone.utc) + self._ahead
 
     def at(self, text):
         """'-5m' before now, '+2h' after it, an RFC 3339 time moved by C(now)'s distance from the wall clock. Raises ValueError."""
@@ -124,5 +127,8 @@ _FORMS = {
     vocabulary.WHERE: (
         lambda value: isinstance(value, list) or isinstance(value, dict) and all(where in ('client', 'anywhere') for where in value.values()),
         'a list of names, or a mapping of names to client or anywhere'),
+    vocabulary.CNI: (lambda value: value in ('cilium', 'calico'), 'cilium or calico'),
+    vocabulary.MANAGER: (lambda value: value in ('cluster-api', 'omni'), 'cluster-api or omni'),
+    vocabulary.UNREACHED: (lambda value: value in ('refused', 'dropped'), 'refused or dropped'),
     vocabulary.URL: (lambda value: bool(re.fullmatch(r'https://\S+:\d+', value)), 'a URL such as https://10.5.0.10:6443'),
 }

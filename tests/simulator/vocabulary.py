@@ -39,6 +39,9 @@ KUBE_SYSTEM = 'kube-system'
 CSR_STATE = 'csr state'
 ANSWERED = 'answered'
 WHERE = 'where'
+CNI = 'cni'
+MANAGER = 'manager'
+UNREACHED = 'unreached'
 
 TLS_FAILS = 'TLS fails both ways'
 
@@ -175,6 +178,35 @@ FAULTS = {
     'hanging_calls': {'*': NAMES},
 }
 STATE['faults'] = FAULTS
+
+# Ours as well: how a cluster is set up that is not set up as the defaults are, and how this control node sees it (docs/scenarios.md).
+SETUP = {
+    'cluster_name': TEXT,
+    'hostnames': {'*': TEXT},
+    'register_with_fqdn': BOOL,
+    'second_addresses': {'*': ADDRESS},
+    'allow_scheduling_on_control_planes': BOOL,
+    'discovery': {'enabled': BOOL, 'endpoint': URL},
+    'kubespan': BOOL,
+    'default_route': BOOL,
+    'time_servers': NAMES,
+    'mirrors': {'*': NAMES},
+    'image_cache': BOOL,
+    'cert_sans': NAMES,
+    'api_server_cert_sans': NAMES,
+    'talos_balancer': ADDRESS,
+    'names': {'*': ADDRESSES},
+    'kubeprism': BOOL,
+    'kube_proxy': BOOL,
+    'cni': CNI,
+    'cloud_provider': {'name': TEXT, 'external_addresses': {'*': ADDRESS}},
+    'managed_by': MANAGER,
+    'secure_boot': BOOL,
+    'encrypted': BOOL,
+    'control_node_clock': TIME,
+    'api_server_for_client': UNREACHED,
+}
+STATE['setup'] = SETUP
 
 DOCUMENT = {'state': STATE, 'expected': EXPECTED}
 

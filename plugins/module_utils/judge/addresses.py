@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 
 
+@functools.lru_cache(maxsize=16384)
 def normal(address):
     """An IP address in its canonical form (prefix length dropped), or the text itself when it is none."""
     text = str(address or '').strip().strip('[]')

@@ -281,6 +281,21 @@ def _health(world):
     return {node.name: world.get('/readyz', node.name)[0] for node in world.model.control_planes}
 
 
+def _resolves(name):
+    try:
+        return len(socket.getaddrinfo(name, 6443))
+    except OSError as error:
+        return type(error).__name__
+
+
+def _config(word):
+    """Whether the machine configuration of each machine has a word, and what follows it."""
+    def read(world, machine):
+        text = str(world.specs(machine, 'MachineConfigs.config.talos.dev', 'config'))
+        return [text[match.start():match.start() + 60] for match in re.finditer(word, text)]
+    return _all(read)
+
+
 KEYS = {
     'now': _nodes(lambda node: ago(_ready(node)['lastTransitionTime'])),
     'topology.cp': lambda world: sorted(world.rpc(node.name, 'Hostname')['hostname'] for node in world.model.control_planes),
@@ -392,4 +407,33 @@ KEYS = {
     'faults.expired_certificate': lambda world: {name: ago(world.certificate(name).not_valid_after_utc) > 0 for name in world.model.nodes},
     'faults.sans_without_address': lambda world: {name: world.sans(name) for name in world.model.nodes},
     'faults.hanging_calls': _control_planes(lambda world, name: world.call(name, 'EtcdStatus')[1]),
+    'setup.cluster_name': lambda world: world.specs('cp-1', 'Infos.cluster.talos.dev', 'cluster')['current']['clusterName'],
+    'setup.hostnames': _all(lambda world, name: world.rpc(name, 'Hostname')['hostname']),
+    'setup.register_with_fqdn': _all(lambda world, name: world.specs(name, 'Nodenames.kubernetes.talos.dev', 'k8s')['nodename']['nodename']),
+    'setup.second_addresses': _addresses('routed'),
+    'setup.allow_scheduling_on_control_planes': _nodes(lambda node: node['spec'].get('taints')),
+    'setup.discovery.enabled': _members(),
+    'setup.discovery.endpoint': _all(lambda world, name: world.specs(name, 'DiscoveryConfigs.cluster.talos.dev', 'config')['cluster']['serviceEndpoint']),
+    'setup.kubespan': _addresses('routed'),
+    'setup.default_route': _all(lambda world, name: [spec['gateway'] for spec in world.specs(name, 'RouteStatuses.net.talos.dev', 'network').values()
+                                                     if not spec['dst']]),
+    'setup.time_servers': _all(lambda world, name: world.rpc(name, '/time.TimeService/Time', response='TimeResponse')['server']),
+    'setup.mirrors': _config('mirrors'),
+    'setup.image_cache': _config('imageCache'),
+    'setup.cert_sans': _config('certSANs'),
+    'setup.api_server_cert_sans': _config('certSANs'),
+    'setup.talos_balancer': lambda world: world.dial('10.5.0.60'),
+    'setup.names': lambda world: _resolves('k8s.example.com') if world.cluster else None,
+    'setup.kubeprism': _config('kubePrism'),
+    'setup.kube_proxy': lambda world: sorted(world.items('/apis/apps/v1/daemonsets')),
+    'setup.cni': _all(lambda world, name: sorted(world.specs(name, 'LinkStatuses.net.talos.dev', 'network'))),
+    'setup.cloud_provider.name': _nodes(lambda node: node['spec'].get('providerID')),
+    'setup.cloud_provider.external_addresses': _nodes(lambda node: [one['type'] for one in node['status']['addresses']]),
+    'setup.managed_by': _all(lambda world, name: (sorted(world.specs(name, 'LinkStatuses.net.talos.dev', 'network')), sorted(
+        world.items('/api/v1/nodes')[name]['metadata']['annotations']))),
+    'setup.secure_boot': _all(lambda world, name: world.specs(name, 'SecurityStates.talos.dev', 'runtime')),
+    'setup.encrypted': _all(lambda world, name: sorted(one.get('encryptionProvider', '') for one in world.specs(
+        name, 'VolumeStatuses.block.talos.dev', 'runtime').values())),
+    'setup.control_node_clock': _all(lambda world, name: ago(world.rpc(name, '/time.TimeService/Time', response='TimeResponse')['localtime'])),
+    'setup.api_server_for_client': lambda world: world.dial('cp-1', 6443),
 }
