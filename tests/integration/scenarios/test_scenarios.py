@@ -106,6 +106,14 @@ def test_a_scenario_reads_the_same_wherever_it_runs(tmp_path):
     assert found[0] == found[1]
 
 
+def test_a_scenario_reads_the_same_without_the_playbook(ran, tmp_path):
+    """And without HTTP/2 between the client and the machines."""
+    path = next(path for path in SCENARIOS if path.stem == 'e1')
+    by_playbook, here = ran(path)[2], run_here(scenario.read(path), tmp_path)[2]
+    assert {one['id']: one['verdict'] for one in by_playbook['findings']} == {one['id']: one['verdict'] for one in here['findings']}
+    assert by_playbook['counts'] == here['counts']
+
+
 def test_what_the_loopback_cannot_stand_for_is_refused_in_one_sentence(tmp_path):
     path = ROOT / 'tests' / 'scenarios' / 'ipv6.yaml'
     assert _command(path, tmp_path, LOOPBACK) == (

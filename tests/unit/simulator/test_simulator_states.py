@@ -77,7 +77,7 @@ def _datum(label, theirs, ours):
 _VOLATILE = re.compile(
     r'(^|\.)(created|updated|version|ts|last_change|inode|pointer|sha256|serial|not_before|not_after|modified|uid|lastHeartbeatTime|lastTransitionTime'
     r'|machine_id|system_uuid|internal_id|pid|created_at|localtime|remotetime|sent_at|received_at|containerID|startedAt|startTime|renewed|since|at'
-    r'|available|(?<=meminfo\.)\w+|[rt]x_\w+|certificate|seconds|text|backend-data|username|podIPs?|load\d+|lastTimestamp)$')
+    r'|available|authorities\.[\w.]+|(?<=meminfo\.)\w+|[rt]x_\w+|certificate|seconds|text|backend-data|username|podIPs?|load\d+|lastTimestamp)$')
 _GENERATED = re.compile(r'((?:kube-flannel|kube-proxy|coredns-[0-9a-f]+)-)[a-z0-9]{5}\b|(?<=:)[0-9a-f]{12}$')
 
 
