@@ -108,7 +108,13 @@ class Node:
 
     @property
     def machine_status(self):
-        return self.status or {**self.model.state['machine_status'], **(self.given.get('machine_status') or {})}
+        return self.status or {**self.model.state['machine_status'], **self._waiting, **(self.given.get('machine_status') or {})}
+
+    @property
+    def _waiting(self):
+        """Without a default route Talos waits for connectivity for ever (edge-cases 31b); those of KubeSpan will do."""
+        setup_ = self.model.setup
+        return {} if setup_.get('default_route', True) or setup_.get('kubespan') else {'ready': False, 'unmet': ['network']}
 
     @property
     def time(self):

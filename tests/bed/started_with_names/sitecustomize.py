@@ -12,4 +12,5 @@ from pathlib import Path
 _SPEC = importlib.util.spec_from_file_location('tests_bed_names', Path(__file__).parents[1] / 'names.py')
 _NAMES = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(_NAMES)
-_NAMES.known(json.loads(os.environ.get(_NAMES.VARIABLE, '{}'))).__enter__()
+_KNOWN = _NAMES.known(json.loads(os.environ.get(_NAMES.VARIABLE, '{}')))
+_KNOWN.__enter__()
