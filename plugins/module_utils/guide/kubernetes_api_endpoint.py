@@ -154,9 +154,22 @@ def endpoint_down(view):
     failed = [probe for probe in found['probes'] if not probe.get('ok')]
     if not failed:
         return ok(found['url'], title=f'{len(found["probes"])} of {len(found["probes"])} connections are answered')
+    if _slow(view, found, failed):
+        return info(found['url'], f'{len(failed)} of {len(found["probes"])} new connections to {found["url"]} were not answered in time',
+                    'The endpoint answered another call of the same moment, and every API server serves: this control node, or the way to them, is slow.',
+                    'Look again while the control node is less busy.', evidence=_evidence(view, failed))
     if len(failed) == len(found['probes']):
         return _dead(view, found, failed)
     return _in_part(view, found, failed)
+
+
+def _slow(view, found, failed):
+    """A busy control node: connections time out at an address that answers others, or another call, while every API server serves."""
+    if {probe.get('kind') for probe in failed} != {'timeout'} or any(server.bad for server in servers(view)):
+        return False
+    answering = {probe.get('address') for probe in found['probes'] if probe.get('ok')}
+    return view.kubernetes.datum('readyz').ok and {probe.get('address') for probe in failed} <= (answering or set(found.get('addresses') or [])) \
+        and (bool(answering) or len(found.get('addresses') or []) == 1)
 
 
 def _leads_nowhere(view, found):

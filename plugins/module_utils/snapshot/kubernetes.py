@@ -30,8 +30,6 @@ FOREIGN = 'the kubeconfig belongs to another cluster: none of its Nodes has the 
 _CALLS = 16
 # After so long without an answer the API is read from a control plane node's own server.
 PATIENCE_SECONDS = 2.0
-# What a probe of the endpoint or of an API server may take at most.
-PROBE_SECONDS = 4.0
 
 
 class Kubernetes:
@@ -128,13 +126,13 @@ class Kubernetes:
         if url is None:
             return Datum(NOT_ASKED, at=now(), reason='nothing that was read names the cluster endpoint')
         return self._ask(lambda: {'source': self._source.origin if self._source else KUBEPRISM,
-                                  **probe.ask(probe.parse(url), manner, min(PROBE_SECONDS, self._budget.seconds()), probe.PROBES)})
+                                  **probe.ask(probe.parse(url), manner, self._budget.seconds(), probe.PROBES)})
 
     def _knock(self, servers):
         """Each control plane node's own API server, to which nothing is shown: its certificate, and whether it serves."""
         try:
             manner = probe.Manner(proxy=self._proxy, proxy_url=self._source.proxy_url if self._source else self._proxy_url)
-            found = probe.ask_each([probe.parse(server) for _machine, server in servers], manner, min(PROBE_SECONDS, self._budget.seconds()))
+            found = probe.ask_each([probe.parse(server) for _machine, server in servers], manner, self._budget.seconds())
             self._knocked.set_result([(machine, _knocked(each, now())) for (machine, _server), each in zip(servers, found)])
         except NotAsked as error:
             self._knocked.set_result([(machine, dict.fromkeys(KNOCKED, Datum(NOT_ASKED, at=now(), reason=error.message))) for machine, _server in servers])

@@ -356,3 +356,15 @@ def test_who_may_not_read_learns_nothing_of_the_cluster(state, reason):
 @pytest.mark.parametrize('name', recorded.SETS)
 def test_every_set_is_judged(name):
     assert {verdict_of(judged(recording(name)), check) for check in (API, SERVER, ENDPOINT)} <= {'ok', 'info', 'warning', 'unknown'}
+
+
+@pytest.mark.parametrize('slow', [3, 10])
+def test_connections_that_are_slow_from_a_busy_control_node_are_no_fault_of_the_endpoint(slow):
+    """Another call through the endpoint was answered at the same moment, and every API server serves."""
+    snapshot = old()
+    ready = snapshot.kubernetes['data']['readyz']
+    endpoint(snapshot, *[probe()] * (10 - slow), *[probe(False, 'timeout')] * slow)
+    snapshot.kubernetes['data']['readyz'] = ready
+    assert one(judged(snapshot), ENDPOINT)['verdict'] == 'info'
+    silent(snapshot, node(snapshot, 'cp3'))
+    assert verdict_of(judged(snapshot), ENDPOINT) in ('warning', 'error'), 'an API server that does not serve makes it one'
