@@ -37,6 +37,10 @@ EXAMPLES = r"""
 - name: Nothing worse than a warning is accepted
   ansible.builtin.assert:
     that: result.verdict in ['ok', 'info', 'warning']
+
+- name: Show the requests that may be approved
+  ansible.builtin.debug:
+    msg: "{{ result.requests | default([], true) | selectattr('judgement', 'equalto', 'approve') | map(attribute='name') }}"
 """
 
 RETURN = r"""
@@ -80,6 +84,69 @@ findings:
       verdict: warning
       nodes: [cp-1]
       subject: cp-1
+kubelets:
+  description:
+    - The kubelet of every machine that is known, by the machine's name, and the Node that it registered.
+    - C(state), C(healthy) and C(message) are those of the service, C(version) is what the Node reports, else that of the image. C(nodename) and
+      C(node_ips) are what Talos gives it, C(node) is what Kubernetes has of it, with the conditions that are true.
+    - Fields that could not be read are null; C(node) is null also where there is none.
+  returned: success
+  type: dict
+  sample:
+    w-1:
+      address: 10.5.0.21
+      type: worker
+      answered: true
+      state: Running
+      healthy: true
+      message: Health check successful
+      version: v1.36.3
+      nodename: w-1
+      node_ips: [10.5.0.21]
+      node:
+        name: w-1
+        uid: 6d646ba5-f160-4692-bcc6-6f2a9bbe8657
+        ready: 'True'
+        since: '2026-11-22T10:13:57Z'
+        reason: KubeletReady
+        schedulable: true
+        conditions: []
+        internal_ips: [10.5.0.21]
+        external_ips: []
+nodes_without_machine:
+  description: Nodes of which nothing but Kubernetes knows. Null where the Nodes were not read.
+  returned: success
+  type: list
+  elements: str
+  sample: [w-9]
+requests:
+  description:
+    - Certificate requests of kubelets that nobody has decided about, the oldest first. Null where they were not read.
+    - C(judgement) is V(approve), V(hold) or V(refuse) for a serving certificate, null for a client certificate; C(reasons) say why.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - name: csr-x7k2p
+      signer: kubernetes.io/kubelet-serving
+      username: system:node:w-2
+      created: '2026-11-22T09:42:00Z'
+      node: w-2
+      machine: w-2
+      names: [w-2, 10.5.0.22]
+      judgement: approve
+      reasons: []
+unread:
+  description: Machines whose services were not read, with the reason.
+  returned: success
+  type: dict
+  sample:
+    w-3: 10.5.0.23 did not answer in time
+kubernetes_unread:
+  description: Why the Nodes were not read, null where they were.
+  returned: success
+  type: str
+  sample: the role of the client certificate may not read it (needs os:admin or a kubeconfig)
 findings_omitted:
   description: How many of the least severe findings did not fit into the result. report.json has all of them.
   returned: success

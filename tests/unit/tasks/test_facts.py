@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import UNREACHABLE
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import Datum, Endpoint
-from ansible_collections.talosops.talos.plugins.module_utils.tasks import api_check, certsans_check, etcd_health, facts, members
+from ansible_collections.talosops.talos.plugins.module_utils.tasks import api_check, certsans_check, etcd_health, facts, kubelet_check, members
 from tests import recorded
 
 IDS = {'cp1': 'c3d3020cf75b8728', 'cp2': '7cbd04be7b64070a', 'cp3': 'd389152f7e017226'}
@@ -68,6 +68,51 @@ def test_large_clusters_give_only_what_differs():
         taken.machines.append(other)
     machine(taken, 'x7').data['Members'].value.pop()
     assert set(members.of(taken, {})['members_per_node']) == {'x7'}
+
+
+# -- kubelet ------------------------------------------------------------------------------------------------------
+
+
+def test_kubelets_of_a_healthy_cluster():
+    said = kubelet_check.of(snapshot(), {})
+    assert said['nodes_without_machine'] == [] and said['requests'] == [] and said['unread'] == {} and said['kubernetes_unread'] is None
+    worker = said['kubelets']['w1']
+    assert (worker['state'], worker['healthy'], worker['version'], worker['nodename'], worker['node_ips']) == (
+        'Running', True, 'v1.36.3', 'w1', ['10.5.0.5'])
+    node = worker['node']
+    assert (node['name'], node['ready'], node['schedulable'], node['internal_ips'], node['conditions']) == ('w1', 'True', True, ['10.5.0.5'], [])
+
+
+def test_a_reader_gets_what_talos_knows():
+    said = kubelet_check.of(snapshot('healthy-reader'), {})
+    assert said['nodes_without_machine'] is None and said['requests'] is None and 'kubeconfig' in said['kubernetes_unread']
+    assert said['kubelets']['w1']['node'] is None and said['kubelets']['w1']['state'] == 'Running'
+    assert said['kubelets']['w1']['version'] == 'v1.36.3'
+
+
+def test_a_machine_that_is_down_has_its_node_left():
+    said = kubelet_check.of(snapshot('worker-down'), {})
+    assert said['kubelets']['w1']['state'] is None and said['kubelets']['w1']['node']['ready'] == 'Unknown'
+    assert list(said['unread']) == ['w1'] and said['nodes_without_machine'] == []
+
+
+def test_open_requests_and_what_may_be_done_about_them():
+    taken = snapshot()
+    for name, node, ip in (('csr-1', 'w1', '10.5.0.5'), ('csr-2', 'cp1', '10.5.0.100')):
+        taken.kubernetes['data']['csrs'].value.append({
+            'name': name, 'created': f'2026-11-22T10:1{name[-1]}:00Z', 'signer': 'kubernetes.io/kubelet-serving', 'username': f'system:node:{node}',
+            'groups': ['system:nodes'], 'usages': ['server auth'], 'conditions': [], 'issued': False, 'asks_for': {
+                'common_name': f'system:node:{node}', 'organization': ['system:nodes'], 'dns': [], 'ips': [ip], 'other': []}})
+    first, second = kubelet_check.of(taken, {})['requests']
+    assert (first['name'], first['machine'], first['judgement'], first['reasons']) == ('csr-1', 'w1', 'approve', [])
+    assert second['judgement'] == 'refuse' and 'belongs to the API' in second['reasons'][0]
+
+
+def test_a_node_of_which_only_kubernetes_knows():
+    taken = snapshot()
+    nodes = taken.kubernetes['data']['nodes'].value
+    nodes.append({**nodes[0], 'name': 'w9', 'machine_id': 'x', 'addresses': []})
+    assert kubelet_check.of(taken, {})['nodes_without_machine'] == ['w9']
 
 
 # -- etcd ---------------------------------------------------------------------------------------------------------
