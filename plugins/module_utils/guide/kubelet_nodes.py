@@ -19,8 +19,8 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_fa
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
 
 SECTION = 'kubelet.node_not_ready'
-SECONDS = 'node_not_ready_seconds'
-FLAPS = 'node_flaps'
+SECONDS = 'kubelet_node_not_ready_seconds'
+FLAPS = 'kubelet_node_flaps'
 _HOUR = 3600
 _GUIDE = 'A Node is Ready only once its CNI is up, which takes a minute or two after a start.'
 

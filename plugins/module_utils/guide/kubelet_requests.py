@@ -14,7 +14,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge.csr_rules imp
 from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import condition
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
 
-CSR_SECONDS = 'csr_pending_seconds'
+CSR_SECONDS = 'kubelet_csr_pending_seconds'
 _APPROVER = re.compile(r'csr-approver|cert-approver|talos-cloud-controller-manager')
 
 

@@ -22,9 +22,9 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_fa
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
 
 SECTION = 'kubelet.stale_nodes'
-SECONDS = 'stale_node_seconds'
-FORMER_SECONDS = 'former_node_seconds'
-SHARE = 'stale_nodes_share'
+SECONDS = 'kubelet_node_stale_seconds'
+FORMER_SECONDS = 'kubelet_node_former_seconds'
+SHARE = 'kubelet_node_stale_share'
 
 
 # -- KUB-10: stale ----------------------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ def test_a_node_may_be_not_ready_for_two_minutes(since, verdict):
     snapshot = aged()
     set_ready(snapshot, 'w1', 'False', since)
     assert one(report(snapshot), CHECK)['verdict'] == verdict
-    assert verdict_of(report(snapshot, {'node_not_ready_seconds': since - 1}), CHECK) == 'error'
+    assert verdict_of(report(snapshot, {'kubelet_node_not_ready_seconds': since - 1}), CHECK) == 'error'
 
 
 def test_a_machine_that_has_just_booted_is_no_fault():
