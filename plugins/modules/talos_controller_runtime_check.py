@@ -13,6 +13,8 @@ version_added: 0.1.0
 short_description: Judge the controllers inside Talos
 description:
   - Reads the log of the controller runtime from every machine of a Talos cluster, and judges whether its controllers have settled.
+  - Controllers are restarted with growing pauses and may fail while a machine or a cluster comes up. One that failed at least five times and failed
+    in the last five minutes, on a machine that has been up for ten, is a finding, unless another section reports what it cannot do.
   - Shows the section Miscellaneous of the troubleshooting guide.
 extends_documentation_fragment:
   - talosops.talos.snapshot
@@ -32,11 +34,22 @@ EXAMPLES = r"""
 - name: Judge the controllers inside Talos
   talosops.talos.talos_controller_runtime_check:
   delegate_to: localhost
-  register: result
+  register: controllers
 
-- name: Nothing worse than a warning is accepted
-  ansible.builtin.assert:
-    that: result.verdict in ['ok', 'info', 'warning']
+- name: Show what failed of late, and why
+  ansible.builtin.debug:
+    msg: "{{ item.node }}: {{ item.name }} failed {{ item.failures }} times, last: {{ item.last_error }}"
+  loop: "{{ controllers.controllers | rejectattr('settled') }}"
+  loop_control:
+    label: "{{ item.node }} {{ item.name }}"
+
+- name: Wait until a changed configuration has taken effect, which is when the log is quiet
+  talosops.talos.talos_controller_runtime_check:
+  delegate_to: localhost
+  register: controllers
+  until: controllers.settled.values() is all
+  retries: 10
+  delay: 60
 """
 
 RETURN = r"""
@@ -74,12 +87,60 @@ findings:
   type: list
   elements: dict
   sample:
-    - id: controller_runtime.controller_failing/cp-1
+    - id: controller_runtime.controller_failing/k8s.NodeLabelsApplyController
       check: controller_runtime.controller_failing
       section: misc.controller_runtime
       verdict: warning
       nodes: [cp-1]
-      subject: cp-1
+      subject: k8s.NodeLabelsApplyController
+controllers:
+  description: Controllers that failed since the log began, on each node, those that failed last first.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    node:
+      description: Name of the machine.
+      type: str
+    name:
+      description: Name of the controller.
+      type: str
+    failures:
+      description: How often it failed, as far as the log goes back.
+      type: int
+    first_failure:
+      description: When it failed first, by the machine's clock.
+      type: str
+    last_failure:
+      description: When it failed last, by the machine's clock.
+      type: str
+    last_error:
+      description: What it said then.
+      type: str
+    settled:
+      description: Whether it has not failed for five minutes.
+      type: bool
+  sample:
+    - node: cp-1
+      name: k8s.NodeApplyController
+      failures: 8
+      first_failure: "2026-11-22T10:12:41.507Z"
+      last_failure: "2026-11-22T10:13:41.971Z"
+      last_error: '1 error(s) occurred: error getting node: nodes "cp-1" not found'
+      settled: true
+settled:
+  description: Whether no controller of a node has failed for five minutes, by node.
+  returned: success
+  type: dict
+  sample:
+    cp-1: true
+    w-1: true
+unread:
+  description: Machines whose log could not be read, with the reason.
+  returned: success
+  type: dict
+  sample:
+    cp-3: dialling 10.5.0.13:50000 timed out
 findings_omitted:
   description: How many of the least severe findings did not fit into the result. report.json has all of them.
   returned: success

@@ -114,7 +114,7 @@ def _kinds(name):
     keys = of_role(task.ROLE) if hasattr(task, 'ROLE') else getattr(task, 'SECTIONS', ())
     if not keys:
         return []
-    kinds, logs = section.needs(keys)
+    kinds, logs = task.needs() if hasattr(task, 'needs') else section.needs(keys)
     kinds = sorted(f'Kubernetes {kind}' if kind in KUBERNETES else kind for kind in kinds)
     return [*kinds, *(f'{log} log' for log in sorted(logs))]
 

@@ -24,6 +24,8 @@ from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model impo
 OK, NOT_MET, SKIPPED, UNKNOWN = 'ok', 'not_met', 'skipped', 'unknown'
 ALL, PLANES, CLUSTER = 'all', 'control_planes', 'cluster'
 
+# What is looked at beside what the checks read.
+READS = ('MachineConfigs', 'daemonsets', 'deployments')
 TITLES_MOST = 3
 
 

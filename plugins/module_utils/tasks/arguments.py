@@ -7,6 +7,7 @@ C(SPECS) maps a module's name to the keyword arguments of AnsibleModule and Argu
 
 from __future__ import annotations
 
+from ansible_collections.talosops.talos.plugins.module_utils.guide.health_conditions import KEYS as CONDITIONS
 from ansible_collections.talosops.talos.plugins.module_utils.judge.verdict import CRITICAL, FAIL_ON
 from ansible_collections.talosops.talos.plugins.module_utils.tasks.facts import RESULT_BYTES
 
@@ -62,7 +63,19 @@ SPECS = {
     'talos_kubernetes_api_check': _SECTION,
     'talos_control_plane_check': _SECTION,
     'talos_kubelet_check': _SECTION,
-    'talos_health': _SECTION,
+    'talos_health': {
+        'argument_spec': {
+            **_SECTION['argument_spec'],
+            'control_plane_nodes': {'type': 'list', 'elements': 'str'},
+            'worker_nodes': {'type': 'list', 'elements': 'str'},
+            'conditions': {'type': 'list', 'elements': 'str', 'choices': list(CONDITIONS)},
+            'checks_skipped': {'type': 'list', 'elements': 'str', 'choices': list(CONDITIONS)},
+            'wait_timeout': {'type': 'float', 'default': 0.0},
+            'poll_interval': {'type': 'float', 'default': 2.0},
+            'fail': {'type': 'bool', 'default': True},
+        },
+        'mutually_exclusive': EXCLUSIVE,
+    },
     'talos_requirements_check': _SECTION,
     'talos_network_check': _SECTION,
     'talos_certsans_check': {

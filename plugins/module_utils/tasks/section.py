@@ -52,10 +52,14 @@ def _need_an_answer(report, keys):
 
 
 def needs(keys):
-    """The reads and logs of the checks of some sections, and of the gates (design, "Judging")."""
+    """(reads, logs) of the checks of some sections, and of the gates (design, "Judging")."""
+    return needs_of(check for check in CHECKS if check.section in keys)
+
+
+def needs_of(checks):
+    """(reads, logs) of these checks, and of the gates."""
     kinds, logs = set(GATE_READS), set(GATE_LOGS)
-    for check in CHECKS:
-        if check.section in keys:
-            kinds.update(check.needs, check.reads, check.cluster_reads)
-            logs.update(check.logs)
+    for check in checks:
+        kinds.update(check.needs, check.reads, check.cluster_reads)
+        logs.update(check.logs)
     return kinds, logs

@@ -13,7 +13,8 @@ from running import Ansible, elsewhere
 from ansible_collections.talosops.talos.plugins.module_utils.tasks.arguments import SPECS
 
 # What differs from one gather to the next, or comes from Ansible itself, which says of every path in a result whose it is.
-PASSING = {'at', 'seconds', 'digest', 'snapshot', 'report', 'report_dir', 'text', 'invocation', 'ansible_job_id', 'results_file', 'started',
+PASSING = {'at', 'seconds', 'waited', 'digest', 'snapshot', 'report', 'report_dir', 'text', 'invocation', 'ansible_job_id', 'results_file',
+           'started',
            'finished', 'stdout', 'stdout_lines', 'stderr', 'stderr_lines', 'ansible_facts', 'path', 'before_header', 'after_header',
            'uid', 'gid', 'owner', 'group', 'mode', 'state', 'size', 'secontext'}
 DOORS = ('in_process', 'async', 'shipped')
@@ -39,7 +40,8 @@ def through(replayed, tmp_path_factory):
             here = {'ansible_connection': 'local', 'ansible_python_interpreter': sys.executable, 'ansible_async_dir': str(directory / 'async')}
             variables = elsewhere(directory) if door == 'shipped' else here
             keywords = {'async': 200, 'poll': 1} if door == 'async' else {}
-            options = {'talos_certsans_check': {'names': ['lb.example.net']}, 'talos_resource_info': {'type': 'members'},
+            options = {'talos_health': {'fail': False}, 'talos_certsans_check': {'names': ['lb.example.net']},
+                       'talos_resource_info': {'type': 'members'},
                        'talos_logs': {'services': ['etcd'], 'tail': 500}, 'talos_kubeconfig': {'path': 'kubeconfig'}}
             tasks = [(name, {f'talosops.talos.{name}': options.get(name, {}), **keywords}) for name in CONNECTING]
             newest = "{{ [lookup('pipe', 'ls -d talos-report/*/latest')] }}"
