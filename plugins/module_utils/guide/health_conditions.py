@@ -35,7 +35,8 @@ class Condition:
 
     C(of): whose machines count; of ALL and PLANES one that does not answer leaves the condition unknown, of CLUSTER its own
     checks say so. C(calm): checks whose information does not mean "not yet". C(from_error): checks that count from an
-    error on. C(subject): only outcomes on this subject. C(each_machine): a machine on which a check did not apply is unknown.
+    error on. C(beside): checks that only add to the others: what they could not see is told, and does not leave it unknown.
+    C(subject): only outcomes on this subject. C(each_machine): a machine on which a check did not apply is unknown.
     C(may_not_apply): the condition is skipped where no check applies; else that means "not yet". C(skip(view)) says why it
     does not apply, or None; C(excuse(view)) why it is skipped where it is not met.
     """
@@ -46,6 +47,7 @@ class Condition:
     of: str = ALL
     calm: tuple = ()
     from_error: tuple = ()
+    beside: tuple = ()
     subject: str | None = None
     each_machine: bool = False
     may_not_apply: bool = False
@@ -89,7 +91,8 @@ CONDITIONS = (
         calm=('talos_api.subnet_conflict', 'network_configuration.address_lost'), from_error=('talos_api.subnet_conflict',)),
     Condition('kubelet', 'kubelet to be healthy', ('kubelet.not_running',), skip=_no_kubernetes),
     Condition('boot', 'all nodes to finish boot sequence', ('health_checks.boot_not_finished', 'upgrade.stage_stuck')),
-    Condition('nodes_registered', 'all k8s nodes to report', ('kubelet.node_not_found', 'kubelet.node_stale'), CLUSTER, skip=_no_kubernetes),
+    Condition('nodes_registered', 'all k8s nodes to report', ('kubelet.node_not_found', 'kubelet.node_stale'), CLUSTER,
+              beside=('kubelet.node_stale',), skip=_no_kubernetes),
     Condition('static_pods', 'all control plane static pods to be running', (
         'controlplane.static_pod_missing', 'controlplane.static_pod_not_run'), PLANES, each_machine=True, skip=_no_kubernetes),
     Condition('control_plane', 'all control plane components to be ready', (
@@ -160,7 +163,8 @@ class _Teller:
         if bad:
             reason = condition.excuse(self.view) if condition.excuse else None
             return self.skipped(condition, reason) if reason else self._told(condition, NOT_MET, bad)
-        unseen = [(check, outcome) for check, outcome in said if outcome.verdict == v.UNKNOWN and not check.sharpens]
+        unseen = [(check, outcome) for check, outcome in said if outcome.verdict == v.UNKNOWN and not check.sharpens
+                  and check.id not in condition.beside]
         if unseen:
             return self._told(condition, UNKNOWN, unseen)
         silent = [machine for machine in self._in_scope(condition) if not machine.answered]
@@ -177,7 +181,9 @@ class _Teller:
             return self._told(condition, UNKNOWN, late)
         verdicts = {outcome.verdict for _check, outcome in said}
         if verdicts - {v.UNKNOWN, v.NOT_APPLICABLE}:
-            return self._told(condition, OK, [(check, outcome) for check, outcome in said if outcome.verdict == v.INFO])
+            notes = [(check, outcome) for check, outcome in said if outcome.verdict == v.INFO
+                     or outcome.verdict == v.UNKNOWN and check.id in condition.beside]
+            return self._told(condition, OK, notes)
         if self.view.not_bootstrapped:
             return self._told(condition, NOT_MET, (), 'the cluster has not been bootstrapped')
         if v.NOT_APPLICABLE in verdicts and condition.may_not_apply and v.UNKNOWN not in verdicts:

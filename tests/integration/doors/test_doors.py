@@ -14,8 +14,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.tasks.arguments imp
 
 # What differs from one gather to the next, or comes from Ansible itself, which says of every path in a result whose it is.
 PASSING = {'at', 'seconds', 'waited', 'digest', 'snapshot', 'report', 'report_dir', 'text', 'invocation', 'ansible_job_id', 'results_file',
-           'started',
-           'finished', 'stdout', 'stdout_lines', 'stderr', 'stderr_lines', 'ansible_facts', 'path', 'before_header', 'after_header',
+           'started', 'finished', 'stdout', 'stdout_lines', 'stderr', 'stderr_lines', 'ansible_facts', 'path', 'before_header', 'after_header',
            'uid', 'gid', 'owner', 'group', 'mode', 'state', 'size', 'secontext'}
 DOORS = ('in_process', 'async', 'shipped')
 CONNECTING = tuple(name for name in SPECS if name != 'talos_report')

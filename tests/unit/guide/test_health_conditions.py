@@ -112,6 +112,11 @@ def test_what_only_sharpens_is_not_missed():
     assert told(snapshot, 'nodes_ready', checks=(sharp, base))['nodes_ready']['state'] == 'ok'
 
 
+def test_a_reader_is_not_left_without_an_answer():
+    one = told(old('healthy-reader'), 'nodes_registered')['nodes_registered']
+    assert (one['state'], one['reason'].startswith('whether there are Nodes without a machine: Kubernetes was not read')) == ('ok', True)
+
+
 # -- which machines count ---------------------------------------------------------------------------------------
 
 def test_a_machine_that_does_not_answer_leaves_its_conditions_unknown():
