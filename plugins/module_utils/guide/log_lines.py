@@ -17,8 +17,6 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_fa
 from ansible_collections.talosops.talos.plugins.module_utils.judge.sections import KEYS
 from ansible_collections.talosops.talos.plugins.module_utils.judge.signatures import CATALOGUE, RECENT_SECONDS, logs_of
 
-# What does not go away by itself, and is not written again while nobody touches it.
-_LASTS = ('sys.io_error', 'sys.hung_task')
 # Parts of the guide whose findings explain each other's lines on a machine.
 _PARTS = (('etcd.',), ('kubelet.',), ('controlplane.', 'kubernetes_api.'))
 
@@ -54,7 +52,7 @@ def _is_new(view, hit):
 
 def _limit(signature):
     """The name of the threshold for the age of a signature's line."""
-    return f'{signature.section.split(".")[0]}_log_line_{"lasting_" if signature.id in _LASTS else ""}seconds'
+    return f'{signature.section.split(".")[0]}_log_line_seconds'
 
 
 # -- what explains a line -------------------------------------------------------------------------------------------
@@ -147,7 +145,6 @@ def _unread(view, machine, logs):
 
 
 _READS = {'etcd.': ('ServiceList', 'EtcdStatus', 'EtcdMemberList', 'MachineStatuses'), 'controlplane.': ('KubePrismStatuses',)}
-_DAY = Threshold(86400, 's', 'age up to which a line of a log that tells of what does not go away by itself is reported')
 _HOUR = Threshold(3600, 's', 'age up to which a line of a log that alone tells of a fault is reported')
 
 
@@ -156,7 +153,7 @@ def _check(section):
     return Check(f'{section}.log_sign', section, 'No log tells of a fault that nothing else shows', _judge(section), each=ALL, reads=reads,
                  logs=logs_of(*owned(section)), cluster_reads=('nodes',) if section == 'kubelet.node_not_ready' else (),
                  catalogue=', '.join(sorted({f'signature {one.id}' for one in owned(section)})), sharpens=True,
-                 thresholds={_limit(one): _DAY if one.id in _LASTS else _HOUR for one in owned(section)})
+                 thresholds={_limit(one): _HOUR for one in owned(section)})
 
 
 CHECKS = tuple(_check(section) for section in KEYS if owned(section))

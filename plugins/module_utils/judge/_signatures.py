@@ -361,6 +361,7 @@ SIGNATURES = (
         'meaning': 'nodeIP.validSubnets excludes every address (or subnets conflict).',
         'remedy': 'Correct .machine.kubelet.nodeIP.validSubnets; one node at a time.',
         'not_when': 'NodeIPs/kubelet has an address now (one line before DHCP answers or while a link is down is normal)',
+        'judged_by': 'kubelet.node_ip_missing',
         'reference': 'https://github.com/siderolabs/extensions/issues/1091',
     },
     {
@@ -375,7 +376,7 @@ SIGNATURES = (
             'e addresses appear (kubelet restarts).'
         ),
         'remedy': 'Set .machine.kubelet.nodeIP.validSubnets (may use !negation).',
-        'judged_by': 'evidence',
+        'judged_by': 'kubelet.internal_ip_wrong',
         'reference': 'https://github.com/siderolabs/talos/issues/7586',
     },
     {
@@ -387,6 +388,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': 'The VIP or a second address was taken as node IP (Talos < 0.14).',
         'remedy': 'Exclude the VIP from nodeIP.validSubnets.',
+        'judged_by': 'kubelet.not_running',
         'reference': 'https://github.com/siderolabs/talos/issues/4489',
     },
     {
@@ -398,6 +400,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': "The machine's address changed (DHCP) after kubelet was configured.",
         'remedy': 'Fix the address (static/DHCP reservation); kubelet restarts by itself afterwards.',
+        'judged_by': 'kubelet.internal_ip_wrong',
         'reference': 'https://github.com/siderolabs/talos/issues/8689',
     },
     {
@@ -515,6 +518,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': 'RAM below the minimum (1.15: control plane 1698 MiB, worker 874 MiB reported).',
         'remedy': 'Give the machine more RAM.',
+        'judged_by': 'system_requirements.memory_small',
         'reference': 'https://github.com/siderolabs/talos/issues/6875',
     },
     {
@@ -538,6 +542,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': 'talosctl health blocks here and never reaches later checks.',
         'remedy': 'Give the machine more memory; talosctl health itself goes no further.',
+        'judged_by': 'system_requirements.memory_small',
         'reference': 'https://github.com/siderolabs/talos/issues/8592',
     },
     {
@@ -549,6 +554,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': 'Disk under 6 GiB.',
         'remedy': 'Bigger disk.',
+        'judged_by': 'system_requirements.disk_small',
         'reference': 'https://github.com/siderolabs/talos/blob/ad8823176/pkg/cluster/check/nodes.go#L157',
     },
     {
@@ -560,6 +566,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': 'Kernel OOM. Critical when proc is etcd, kube-apiserver, kubelet, containerd, apid, machined.',
         'remedy': 'Limits/reservations or more RAM; find the growing pod.',
+        'judged_by': 'system_requirements.out_of_memory',
         'reference': 'https://github.com/siderolabs/talos/issues/10391',
     },
     {
@@ -571,6 +578,7 @@ SIGNATURES = (
         'severity': 'warning',
         'meaning': 'Which allocation triggered the OOM (cgroup or global).',
         'remedy': 'Correlate with sys.oom_kill.',
+        'judged_by': 'system_requirements.out_of_memory',
         'reference': 'https://github.com/siderolabs/talos/issues/11046',
     },
     {
@@ -582,6 +590,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': "Talos' userspace OOM handler (1.12+) killed a cgroup; false positives at 40-60% memory in 1.12.0.",
         'remedy': 'Check PSI; upgrade to a fixed 1.12.x or tune OOMConfig.',
+        'judged_by': 'system_requirements.out_of_memory',
         'reference': 'https://github.com/siderolabs/talos/issues/12526',
     },
     {
@@ -616,6 +625,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': 'Kubelet evicts (DiskPressure/MemoryPressure).',
         'remedy': 'Free space or grow the volume.',
+        'judged_by': 'system_requirements.pods_evicted',
         'reference': 'https://github.com/kubernetes/kubernetes/issues/74169',
     },
     {
@@ -625,7 +635,6 @@ SIGNATURES = (
         'pattern': '(?:Buffer I/O error|blk_update_request: I/O error|XFS .* Shutting down filesystem|EXT4-fs error)',
         'needles': (' Shutting down filesystem', 'Buffer I/O error', 'EXT4-fs error', 'blk_update_request: I/O error'),
         'severity': 'critical',
-        'title': 'the kernel reports errors of a disk',
         'meaning': (
             'The kernel could not read or write a disk, or a file system shut itself down. etcd and the container'
             ' runtime may lose data.'
@@ -634,7 +643,7 @@ SIGNATURES = (
             'Take a snapshot of etcd now (talosctl etcd snapshot). Then replace the disk: drain the node, let it '
             'leave etcd, reset it, and join it again.'
         ),
-        'judged_by': 'system_requirements.log_sign',
+        'judged_by': 'system_requirements.kernel_errors',
         'reference': 'https://github.com/kubernetes/node-problem-detector/blob/6632ca67/config/kernel-monitor.json',
     },
     {
@@ -644,7 +653,6 @@ SIGNATURES = (
         'pattern': 'task (?P<task>\\S+):\\w+ blocked for more than \\d+ seconds',
         'needles': (' blocked for more than ',),
         'severity': 'error',
-        'title': 'a program waits for a disk for minutes',
         'meaning': (
             'A program has been waiting for its storage for two minutes and more: etcd and the kubelet stand stil'
             'l meanwhile.'
@@ -653,7 +661,7 @@ SIGNATURES = (
             'Look at the storage behind this machine: the disk itself, the hypervisor or the network that it come'
             's through.'
         ),
-        'judged_by': 'system_requirements.log_sign',
+        'judged_by': 'system_requirements.kernel_errors',
         'reference': 'https://github.com/kubernetes/node-problem-detector/blob/6632ca67/config/kernel-monitor.json',
     },
     {
@@ -1363,6 +1371,7 @@ SIGNATURES = (
         'severity': 'warning',
         'meaning': 'VIP has no holder because etcd election is impossible: VIP follows etcd.',
         'remedy': 'Repair etcd; never rely on the VIP for the Talos API.',
+        'judged_by': 'kubernetes_api.vip_holder',
         'reference': (
             'https://github.com/siderolabs/talos/blob/ad8823176/internal/app/machined/pkg/controllers/network/ope'
             'rator/vip.go#L83'
@@ -1380,6 +1389,7 @@ SIGNATURES = (
             'Fine if another node enabled it; else see campaign_failure. 2-control-plane clusters lose it with on'
             'e node.'
         ),
+        'judged_by': 'kubernetes_api.vip_holder',
         'reference': 'https://github.com/siderolabs/talos/issues/9276',
     },
     {
@@ -1402,6 +1412,7 @@ SIGNATURES = (
             'older than the last start of kube-apiserver on the dialled address; before bootstrap it repeats for '
             'ever and is a consequence'
         ),
+        'judged_by': 'kubernetes_api.endpoint_unreached_inside',
         'reference': 'https://github.com/siderolabs/talos/issues/9271',
     },
     {
@@ -1412,10 +1423,9 @@ SIGNATURES = (
         'needles': ('kubernetes endpoint watch error ',),
         'wins_over': ('k8sapi.endpoint_watch_error',),
         'severity': 'error',
-        'title': 'the control plane endpoint is dialled without its port',
         'meaning': 'The URL of the control plane endpoint has no port, so that 443 is dialled.',
         'remedy': 'Write the port into cluster.controlPlane.endpoint (https://…:6443) on all machines.',
-        'judged_by': 'kubernetes_api.endpoint.log_sign',
+        'judged_by': 'kubernetes_api.endpoint_url',
         'reference': 'https://github.com/siderolabs/talos/issues/9209',
     },
     {
@@ -1482,6 +1492,7 @@ SIGNATURES = (
         ),
         'remedy': 'Check API, Nodename resource versus node list.',
         'not_when': 'the node object exists now (2-18 at each bootstrap, on workers too)',
+        'judged_by': 'kubelet.node_not_found',
         'reference': 'https://github.com/siderolabs/talos/issues/9563',
     },
     {
@@ -1604,6 +1615,7 @@ SIGNATURES = (
             'los, but kubectl logs/exec and metrics-server fail.'
         ),
         'remedy': 'Approve the right CSRs / install an approver.',
+        'judged_by': 'kubelet.serving_certificate_missing',
         'reference': (
             'https://www.talos.dev/latest/introduction/troubleshooting/#talos-complains-about-certificate-errors-'
             'on-kubelet-api'
@@ -1618,6 +1630,7 @@ SIGNATURES = (
         'severity': 'error',
         'meaning': "Talos' own diagnostic; makes `talosctl health` and talos_cluster_health hang.",
         'remedy': 'Approver or manual approval with checks.',
+        'judged_by': 'kubelet.serving_csr_pending',
         'reference': 'https://github.com/siderolabs/terraform-provider-talos/issues/206',
     },
     {
@@ -1629,6 +1642,7 @@ SIGNATURES = (
         'severity': 'warning',
         'meaning': 'Same, from kubelet.',
         'remedy': 'Approve the request after checking it, or install an approver.',
+        'judged_by': 'kubelet.serving_certificate_missing',
         'reference': 'https://github.com/kubernetes/kubernetes/issues/59372',
     },
     {
@@ -1640,6 +1654,7 @@ SIGNATURES = (
         'severity': 'warning',
         'meaning': 'Nobody approved/signed the CSR (15 min).',
         'remedy': 'Approver; controller-manager healthy?',
+        'judged_by': 'kubelet.serving_csr_pending',
         'reference': 'https://github.com/kubernetes/kubernetes/issues/77489',
     },
     {
@@ -1655,6 +1670,7 @@ SIGNATURES = (
         ),
         'remedy': 'rotate-server-certificates + approver.',
         'not_when': 'port is not 10250',
+        'judged_by': 'evidence',
         'reference': 'https://github.com/siderolabs/talos/issues/3502',
     },
     {
@@ -2255,6 +2271,7 @@ SIGNATURES = (
             'Read VolumeStatuses.errorMessage; wrong disk, old data, damaged filesystem or encryption key; repair'
             ' needs the console or a reset of that partition.'
         ),
+        'judged_by': 'system_requirements.volume_failed',
         'reference': 'recording of Talos v1.13.9: metal-volume-failed, dmesg.out',
     },
     {
@@ -2339,6 +2356,7 @@ SIGNATURES = (
         ),
         'remedy': 'After 10 min with the API up: CSRs, ManifestStatuses, cluster.token.',
         'not_when': 'the node is registered and Ready',
+        'judged_by': 'kubelet.client_certificate_refused',
         'reference': 'recording of Talos v1.13.9: healthy, logs_kubelet_2.out',
     },
     {
@@ -2355,6 +2373,7 @@ SIGNATURES = (
         ),
         'remedy': 'Follow the cause: quorum, NOSPACE, load, API server down.',
         'not_when': 'older than 1 min and the node is Ready',
+        'judged_by': 'kubernetes_api.api_down',
         'reference': 'recording of Talos v1.13.9: nospace-alarm, logs_kubelet_cp1.out',
     },
     {
@@ -2613,6 +2632,7 @@ SIGNATURES = (
         'meaning': 'Health check blocked: the service of that node is not running.',
         'remedy': 'State and events of that service.',
         'not_when': 'a later `waiting for ...` line of the same check ends in OK',
+        'judged_by': 'health_checks.services_not_healthy',
         'reference': 'recording of Talos v1.13.9: etcd-member-removed, health.err',
     },
     {
@@ -2626,6 +2646,7 @@ SIGNATURES = (
         'meaning': 'The service runs, its health check fails.',
         'remedy': 'last_message of the service.',
         'not_when': 'a later `waiting for ...` line of the same check ends in OK',
+        'judged_by': 'health_checks.services_not_healthy',
         'reference': 'recording of Talos v1.13.9: quorum-lost-2crashlooping, health_cp1.err',
     },
     {
@@ -2639,6 +2660,7 @@ SIGNATURES = (
         'meaning': 'The node is a Talos member but not a Kubernetes node.',
         'remedy': 'kubelet, CSRs; minutes after bootstrap it is normal.',
         'not_when': 'a later `waiting for ...` line of the same check ends in OK',
+        'judged_by': 'kubelet.node_not_found',
         'reference': 'recording of Talos v1.13.9: metal-up, health.err',
     },
     {
@@ -2652,6 +2674,7 @@ SIGNATURES = (
         'meaning': 'A mirror pod is missing: static pod not running, or the API cannot store it (NOSPACE).',
         'remedy': 'etcd alarms first, then the node that lacks the pod.',
         'not_when': 'a later `waiting for ...` line of the same check ends in OK',
+        'judged_by': 'controlplane.static_pod_not_run',
         'reference': 'recording of Talos v1.13.9: nospace-alarm, health_cp1.err',
     },
     {
@@ -2665,6 +2688,7 @@ SIGNATURES = (
         'meaning': 'Pods exist and are not Ready.',
         'remedy': 'Pod status and log.',
         'not_when': 'a later `waiting for ...` line of the same check ends in OK',
+        'judged_by': 'controlplane.component_down',
         'reference': 'recording of Talos v1.13.9: healthy-again, health.err',
     },
     {
@@ -2678,6 +2702,7 @@ SIGNATURES = (
         'meaning': 'StaticPodStatuses of that node do not hold the control plane pods.',
         'remedy': 'etcd and kubelet of that node.',
         'not_when': 'a later `waiting for ...` line of the same check ends in OK',
+        'judged_by': 'controlplane.static_pod_not_run',
         'reference': 'recording of Talos v1.13.9: healthy-again, health.err',
     },
     {
@@ -2691,6 +2716,7 @@ SIGNATURES = (
         'meaning': 'All nodes = CNI missing; one node = that node.',
         'remedy': 'CNI pods and images.',
         'not_when': 'a later `waiting for ...` line of the same check ends in OK',
+        'judged_by': 'kubelet.node_not_ready',
         'reference': 'recording of Talos v1.13.9: k8s-no-cni, health.err',
     },
     {
@@ -2705,6 +2731,7 @@ SIGNATURES = (
             'pc error: code = DeadlineExceeded` on that line = a node did not answer at all.'
         ),
         'remedy': 'Read the last waiting line.',
+        'judged_by': 'client',
         'reference': 'recording of Talos v1.13.9: worker-frozen, health_cp1.err',
     },
     {
