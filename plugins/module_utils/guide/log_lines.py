@@ -14,9 +14,11 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge import verdic
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import ALL, Check, Outcome, Threshold, ok, unknown
 from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import NO_QUORUM, NOSPACE, NOT_BOOTSTRAPPED, down, stale, unreachable
 from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import API_DOWN, api_server_down, kubelet_down, node_ready
-from ansible_collections.talosops.talos.plugins.module_utils.judge.sections import KEYS
+from ansible_collections.talosops.talos.plugins.module_utils.judge.sections import CUSTOM, KEYS
 from ansible_collections.talosops.talos.plugins.module_utils.judge.signatures import CATALOGUE, RECENT_SECONDS, logs_of
 
+# The sections whose findings may explain a line; the others ask these themselves, and explain none.
+_ASKED = tuple(key for key in KEYS if key not in ('misc.controller_runtime', 'health_checks', CUSTOM))
 # Parts of the guide whose findings explain each other's lines on a machine.
 _PARTS = (('etcd.',), ('kubelet.',), ('controlplane.', 'kubernetes_api.'))
 
@@ -61,7 +63,7 @@ def _is_explained(view, hit):
     """Whether a problem that another check reports is where the line comes from."""
     section, machine = hit.signature.section, hit.machine
     part = next((part for part in _PARTS if section.startswith(part)), (section,))
-    problems = [(key, outcome) for key in KEYS for outcome in view.judged(key) if v.rank(outcome.verdict) >= v.rank(v.WARNING)]
+    problems = [(key, outcome) for key in _ASKED for outcome in view.judged(key) if v.rank(outcome.verdict) >= v.rank(v.WARNING)]
     if any(key.startswith(part) and machine.key in outcome.nodes for key, outcome in problems):
         return True
     return bool({fact for _key, outcome in problems for fact in outcome.asserts} & set(_facts(view, hit)))

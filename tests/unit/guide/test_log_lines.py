@@ -15,7 +15,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge.signatures im
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import Datum, format_time
 from tests.tools import make_signatures
 from tests.unit.guide import machines
-from tests.unit.guide.judging import lose, node, unreachable
+from tests.unit.guide.judging import ago, lose, node, unreachable
 
 ENTRIES = make_signatures.load()
 EXAMPLES = {entry['id']: entry['example'] for entry in ENTRIES}
@@ -174,6 +174,21 @@ def test_a_fact_that_brings_the_line_about_explains_it():
     for machine in snapshot.control_planes():
         machine.value('EtcdAlarmList')['member_alarms'] = [{'member_id': machine.value('EtcdStatus')['member_id'], 'alarm': 'NOSPACE'}]
     assert only_lines(snapshot, CHECKS) == {}
+
+
+@pytest.mark.parametrize('order', [1, -1])
+def test_controllers_that_fail_for_what_a_line_says_are_not_told_again(order):
+    """In whatever order the checks are run."""
+    snapshot = metal()
+    cp1 = prepared(snapshot, 'kubeprism.refused')
+    cp1.data['KubePrismStatuses'] = Datum('read', [])
+    line = EXAMPLES['kubeprism.refused']
+    cp1.logs['controller-runtime'] = Datum('read', ''.join(
+        f'{ago(snapshot, 60 * minute + 5)} ERROR controller failed {{"component": "controller-runtime", "controller": "k8s.NodeApplyController", "error": '
+        f'"error getting node: {line}"}}\n' for minute in range(9, -1, -1)))
+    report = judge(snapshot, settings.build(CHECKS), CHECKS[::order])
+    found = [finding['check'] for finding in report['findings'] if v.rank(finding['verdict']) >= v.rank(v.WARNING)]
+    assert [check for check in found if check != 'talos_api.certificate_expiring'] == ['controlplane.pod_status.log_sign']
 
 
 # -- what was not read ----------------------------------------------------------------------------------------------
