@@ -23,12 +23,10 @@ ACQUIRE = 'config.AcquireController'
 # The sections that judge what these controllers work on: where one of them says anything of the same machine, the
 # failure is its evidence and no finding of its own.
 JUDGED_ELSEWHERE = {
-    'block.VolumeManagerController': ('system_requirements',),
     'cluster.DiscoveryServiceController': ('discovery.missing', 'network_configuration'),
     'cluster.KubernetesPullController': ('discovery.missing',),
     'cluster.KubernetesPushController': ('discovery.missing',),
     'etcd.SpecController': ('etcd.some_pre', 'etcd.all_pre', 'talos_api.subnet_conflict'),
-    'k8s.EndpointController': ('kubernetes_api.endpoint',),
     'k8s.ExtraManifestController': ('controlplane.manifests',),
     'k8s.KubeletServiceController': ('kubelet.not_running',),
     'k8s.KubeletSpecController': ('kubelet.not_running',),
@@ -36,7 +34,6 @@ JUDGED_ELSEWHERE = {
     'k8s.ManifestApplyController': ('controlplane.manifests',),
     'k8s.NodeApplyController': ('kubelet.node_not_found', 'kubelet.not_running', 'kubelet.node_not_ready'),
     'k8s.NodeIPController': ('kubelet.wrong_internal_ip', 'talos_api.subnet_conflict'),
-    'k8s.NodeStatusController': ('controlplane.pod_status', 'kubelet.node_not_found'),
     'network.DNSResolveCacheController': ('network_configuration',),
     'network.OperatorSpecController': ('kubernetes_api.endpoint', 'network_configuration'),
     'secrets.APIController': ('talos_api.firewall', 'talos_api.subnet_conflict', 'x.time'),

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from ansible_collections.talosops.talos.plugins.module_utils.guide import controller_runtime
+from ansible_collections.talosops.talos.plugins.module_utils.guide import CHECKS, controller_runtime
 from ansible_collections.talosops.talos.plugins.module_utils.judge import check as c
 from ansible_collections.talosops.talos.plugins.module_utils.judge.controllers import failing
 from ansible_collections.talosops.talos.plugins.module_utils.judge.gates import View
@@ -33,7 +33,7 @@ def old(name='healthy', later=86400):
     """The recording a day later, by the machines' clocks too."""
     snapshot = judging.recording(name, later)
     for machine in snapshot.answering():
-        machine.data['Time'].value['localtime'] = snapshot.finished_at
+        machine.data['Time'].value.update(dict.fromkeys(('localtime', 'sent_at', 'received_at'), snapshot.finished_at))
     return snapshot
 
 
@@ -177,9 +177,76 @@ def test_a_failure_follows_from_what_explains_it():
     assert one(report(snapshot, root), FAILING)['because_of'] == ['etcd.root/cluster']
 
 
-def test_the_list_names_sections_that_there_are():
+# -- and that other sections do report it -----------------------------------------------------------------------
+
+def _without_node(snapshot, machine):
+    nodes = snapshot.kubernetes['data']['nodes'].value
+    nodes[:] = [each for each in nodes if each['name'] != machine.name]
+    machine.data['NodeStatuses'] = Datum(READ, [])
+
+
+def _without_kubelet(snapshot, machine):
+    service = next(each for each in machine.value('ServiceList')['services'] if each['id'] == 'kubelet')
+    service.update(state='Waiting', health={'unknown': True, 'healthy': False}, events={'events': [
+        {'ts': judging.ago(snapshot, 900), 'state': 'Waiting', 'msg': 'Waiting for time sync'}]})
+
+
+def _without_etcd_spec(snapshot, machine):
+    judging.set_service(snapshot, machine, 'Waiting', [(900, 'Waiting', 'Waiting for etcd spec')])
+    machine.data['EtcdSpecs'] = Datum(READ, [])
+
+
+def _without_vip(snapshot, _machine):
+    for machine in snapshot.machines:
+        statuses = machine.value('AddressStatuses')
+        statuses[:] = [each for each in statuses if not str((each['spec'] or {}).get('address')).startswith('10.5.0.100')]
+
+
+def _without_resolvers(_snapshot, machine):
+    for item in machine.value('DNSUpstreams'):
+        item['spec']['healthy'] = 'false'
+
+
+REPORTED = {
+    'cluster.DiscoveryServiceController': ('hello failed: rpc error: code = Unavailable', None),
+    'cluster.KubernetesPullController': ('nodes is forbidden', lambda _snapshot, machine: machine.resource('DiscoveryConfigs', 'cluster').update(
+        registryServiceEnabled=False, serviceEndpoints=[], registryKubernetesEnabled=True)),
+    'etcd.SpecController': ('error building etcd spec', _without_etcd_spec),
+    'k8s.ExtraManifestController': ('1 error occurred:\\n\\t* error downloading \\"https://example.org/x.yaml\\": 404', None),
+    'k8s.KubeletServiceController': ('error writing kubelet PKI: open /etc/kubernetes/bootstrap-kubeconfig: read-only file system', _without_kubelet),
+    'k8s.KubeletSpecController': ('extra arg \\"node-ip\\" is not allowed', _without_kubelet),
+    'k8s.KubeletStaticPodController': ('error refreshing pod status: Get \\"https://127.0.0.1:10250/pods/\\": remote error: tls: internal error',
+                                       None),
+    'k8s.ManifestApplyController': ('error creating mapping for object v1/ServiceAccount/x: no matches for kind \\"ServiceAccount\\"', None),
+    'k8s.NodeApplyController': ('1 error(s) occurred:\\n\\terror getting node: nodes \\"cp2\\" not found', _without_node),
+    'k8s.NodeIPController': ('no suitable node IP found', lambda _snapshot, machine: machine.data.update(NodeIPs=Datum(READ, []))),
+    'network.DNSResolveCacheController': ('error updating dns runner', _without_resolvers),
+    'network.OperatorSpecController': ('campaign failure: failed to create etcd session', _without_vip),
+    'secrets.APIController': ('failed to sign API server CSR: dial tcp 10.5.0.3:50001: connect: connection refused', None),
+    'time.SyncController': ('error querying time', lambda _snapshot, machine: machine.resource('TimeStatuses', 'node').update(synced=False)),
+}
+# The same registry, and the same fault.
+REPORTED['cluster.KubernetesPushController'] = REPORTED['cluster.KubernetesPullController']
+
+
+def test_every_controller_of_the_list_is_tried():
+    assert set(REPORTED) == set(controller_runtime.JUDGED_ELSEWHERE)
     named = {key for keys in controller_runtime.JUDGED_ELSEWHERE.values() for key in keys}
     assert (named | set(controller_runtime.CLUSTER_ROOTS) | set(controller_runtime.MACHINE_ROOTS)) <= set(KEYS)
+
+
+@pytest.mark.parametrize('controller', REPORTED)
+def test_the_section_of_a_controller_reports_its_failure_and_nobody_else(controller):
+    error, change = REPORTED[controller]
+    snapshot = old()
+    machine = node(snapshot, 'cp2')
+    fail(snapshot, machine, controller, error)
+    if change:
+        change(snapshot, machine)
+    judged = judging.report(snapshot, checks=CHECKS)
+    reported = [f for f in findings(judged) if f['section'] in controller_runtime.JUDGED_ELSEWHERE[controller] and f['verdict'] != 'unknown'
+                and (not f['nodes'] or 'cp2' in f['nodes'])]
+    assert reported and findings(judged, FAILING) == []
 
 
 # -- config.* ---------------------------------------------------------------------------------------------------
