@@ -37,5 +37,5 @@ options:
     type: int
     default: 61440
 notes:
-  - Secrets in what is returned are replaced by C(redacted:) and eight digits, which are equal for equal secrets within one task.
+  - Secrets in what is returned are replaced by C(redacted:) and eight hexadecimal digits, which are equal for equal secrets within one task.
 """
