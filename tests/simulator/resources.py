@@ -18,6 +18,9 @@ from tests.simulator.links import addresses, links, routes
 from tests.simulator.resource import Resource
 
 _API_PORT = 6443
+# A machine that is told to be in one of these stages, and not since when, has just entered it.
+_PASSING = ('installing', 'rebooting', 'shutting down', 'resetting', 'upgrading')
+_ON_ITS_WAY = timedelta(minutes=2)
 _REQUIRED_SERVICES = ('apid', 'machined', 'kubelet')
 _OVERLAP = 'host and Kubernetes pod/service CIDR addresses overlap'
 _KUBELET_CSR = 'kubelet server certificate rotation is enabled, but CSR is not approved'
@@ -35,7 +38,8 @@ def _machine_statuses(node):
     status = node.machine_status
     conditions = [{'name': name, 'reason': _reason(node, name)} for name in status['unmet'] or ()]
     spec = {'stage': status['stage'], 'status': {'ready': bool(status['ready']), 'unmetConditions': conditions}}
-    return _one('machine', 'runtime.MachineStatusController', spec, version=14, updated_after=timedelta(seconds=96))
+    since = node.model.clock.wall - _ON_ITS_WAY if status['stage'] in _PASSING and not node.happened else None
+    return _one('machine', 'runtime.MachineStatusController', spec, version=14, updated_after=timedelta(seconds=96), updated_at=since)
 
 
 def _reason(node, condition):

@@ -15,6 +15,8 @@ MET, NOT_MET, UNBUILT = 'met', 'NOT MET', 'not built yet'
 QUIET = (v.OK, v.INFO, v.NOT_APPLICABLE)
 CLASSES = ('healthy', 'warnings', 'errors', 'critical', 'not_judged')
 SEVERITIES = (v.INFO, v.WARNING, v.ERROR, v.CRITICAL)
+# Ours: in not_evaluated it stands for every section that nothing else is said of.
+EVERY_OTHER = '*'
 # What an entry of expected.assert_not may say (docs/scenarios.md).
 _CHOOSES = ('section', 'check', 'subject', 'nodes', 'title')
 _ASSERTS = ('says', *_CHOOSES, 'at_most', 'plan', 'before')
@@ -31,7 +33,7 @@ def problem(expected):
         if not isinstance(wanted, dict) or wanted.get('section') not in KEYS or wanted.get('severity') not in SEVERITIES:
             return f'expected.findings: {wanted!r} must name one of our sections and a severity ({", ".join(SEVERITIES)}).'
     for name in [*(expected.get('not_evaluated') or {}), *(cause for wanted in expected.get('findings') or [] for cause in _causes(wanted))]:
-        if name not in KEYS:
+        if name not in (*KEYS, EVERY_OTHER):
             return f'expected: {name} is no section.'
     return next((said for said in map(_wrong_assertion, expected.get('assert_not') or []) if said), None)
 
@@ -62,7 +64,9 @@ def compare(report, expected, lines=()):
     for key in KEYS:
         section = report['sections'][key]
         said = f'it is {section["verdict"]}: {section["reason"] or _worst_title(report, key)}'
-        if key in unseen:
+        if EVERY_OTHER in unseen and key not in (*unseen, *named):
+            items.append(_item(section['verdict'] in (v.UNKNOWN, v.NOT_APPLICABLE), f'{key} is not evaluated', said, report, key))
+        elif key in unseen:
             items.append(_item(section['verdict'] == v.UNKNOWN and bool(section['reason']), f'{key} is not evaluated', said, report, key))
         elif key not in named:
             items.append(_item(section['verdict'] in QUIET, f'{key} is ok, info or not applicable', said, report, key))

@@ -111,10 +111,12 @@ def all_in_pre(view):
         steps.insert(0,
                      f'Do not bootstrap: {listed(m.label for m in silent)} does not answer and may hold the data of this cluster. Bring '
                      'it back first.')
+    own = (NO_QUORUM, *(down(m) for m in stuck))
+    further = dict.fromkeys(fact for m in stuck for fact in causes[m.key].explained_by if fact not in own)
     return critical('cluster', f'etcd is stuck before its start on {_every(stuck)}: {what}',
                     'etcd runs on no control plane node that answers, so Kubernetes cannot run either. ' + causes[stuck[0].key].means,
-                    ' '.join(steps), asserts=tuple(down(m) for m in stuck),
-                    explained_by=tuple(unreachable(m) for m in silent) if waiting else (), **more)
+                    ' '.join(steps), asserts=(*(down(m) for m in stuck), *((NOT_BOOTSTRAPPED,) if facts.never_started else ())),
+                    explained_by=(*further, *(unreachable(m) for m in silent if waiting)), **more)
 
 
 # -- ETC-1, ETC-9 (b), ETC-10: some in Pre ----------------------------------------------------------------------

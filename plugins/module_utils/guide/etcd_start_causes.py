@@ -101,12 +101,12 @@ def _prestage(view, machine, said):
 # In the order in which they come at a boot: while several are missing, the first is the reason.
 _DEPENDENCIES = (
     ('volume', 'a volume is not mounted', 'etcd keeps its data on it.',
-     'Look at talosctl get volumestatus for a volume in phase failed.', ()),
+     'Look at talosctl get volumestatus for a volume in phase failed.', ('volume_failed', 'disk_full')),
     ('service "cri"', 'the service cri is not up', 'containerd runs etcd.', 'Look at talosctl service cri and its log.', ()),
     ('network', 'the network is not ready', 'It has no address, no host name or no default route yet.',
-     'Look at talosctl get networkstatus and the links.', ()),
+     'Look at talosctl get networkstatus and the links.', ('network',)),
     ('time sync', 'the time is not in sync', 'etcd is not started with a clock that may be wrong.',
-     'Make the time servers reachable (UDP 123), or set others in machine.time.servers.', ()),
+     'Make the time servers reachable (UDP 123), or set others in machine.time.servers.', ('clock',)),
     ('etcd spec', 'no address was found that etcd may advertise',
      'All addresses of this node lie in the pod or service network, or cluster.etcd.advertisedSubnets matches none of them.',
      'Compare talosctl get addresses with the pod and service subnets and with cluster.etcd.advertisedSubnets.', ('subnet_conflict',)),

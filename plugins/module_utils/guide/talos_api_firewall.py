@@ -45,6 +45,7 @@ _OTHER_DOORS = ('certificate', 'apiserver_certificate', 'apiserver_probe')
 _NOT_DIALLED = ('refused', 'no_route', 'timeout')
 _CSR = re.compile(r'^(?P<at>\S+Z)?.*failed to sign API server CSR: (?P<why>.*)')
 _ANSI = re.compile(r'\x1b\[[0-9;]*m')
+_WAITS_FOR_TIME = re.compile(r'Waiting for (?:.*[ ,])?time sync')
 _APID_CERTIFICATES_ONLY = re.compile(r'^Waiting for api certificates(?: to be ready)?$')
 
 
@@ -196,6 +197,10 @@ def trustd_not_serving(view, machine):
     if service is not None and service.get('state') == 'Running' and _healthy(service):
         return ok(machine.key, nodes=[machine.key])
     words = _service_words('trustd', service)
+    if service is not None and service.get('state') == 'Waiting' and _WAITS_FOR_TIME.match(_last_message(service)):
+        return info(machine.key, f'trustd of {machine.label} waits for the time to be in sync', 'It signs no certificate by a clock that may be wrong.',
+                    'See what is said of the clock.', nodes=[machine.key], evidence=[seen(machine, 'ServiceList', words)],
+                    explained_by=(f'clock:{machine.key}',))
     return _unready(view, machine, f'trustd does not serve on {machine.label}: {words}',
                     'Workers get the certificate of their Talos API from trustd; without it a worker that boots never serves port 50000.',
                     f'See what trustd on {machine.label} waits for (it needs the time to be in sync) and read its log.',

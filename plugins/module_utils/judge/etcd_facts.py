@@ -172,6 +172,15 @@ class EtcdFacts:
         planes = self.view.control_planes
         return bool(planes) and all(machine.answered and self.waits_to_join(machine) is True for machine in planes)
 
+    @cached_property
+    def never_started(self):
+        """No etcd was ever started: every control plane node was seen, none has come past Pre, and none holds data.
+
+        Unlike C(not_bootstrapped) it says nothing of whether they could be bootstrapped now: they may wait for something first.
+        """
+        planes = self.view.control_planes
+        return bool(planes) and all(machine.answered and self.in_pre(machine) and self.data_empty(machine) is True for machine in planes)
+
     # -- what the members answer ----------------------------------------------------------------------------
 
     @cached_property

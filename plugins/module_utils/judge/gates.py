@@ -153,8 +153,8 @@ class View:
 
     @property
     def not_bootstrapped(self):
-        """G4, see EtcdFacts.not_bootstrapped."""
-        return self.etcd.not_bootstrapped
+        """G4: there is no Kubernetes yet, because etcd waits to be bootstrapped, or was never started for another reason (EtcdFacts)."""
+        return self.etcd.not_bootstrapped or self.etcd.never_started
 
     # -- Kubernetes -----------------------------------------------------------------------------------------
 

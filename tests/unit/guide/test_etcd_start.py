@@ -10,7 +10,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.guide import etcd
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import Check, error
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import Datum
 from tests.unit.guide.judging import (
-    READ, ago, faults, findings, lose, machined, members_of, node, old, one, planes, preparing, report, set_service, unreachable, verdict_of,
+    READ, ago, faults, findings, lose, machined, members_of, node, old, one, planes, preparing, recording, report, set_service, unreachable, verdict_of,
 )
 
 WAITS = ('etcd is waiting to join the cluster, if this node is the first node in the cluster, please run `talosctl bootstrap` against one '
@@ -263,11 +263,27 @@ def test_a_member_that_just_booted_is_missing_for_a_while():
     assert faults(judged) == set()
 
 
+def test_what_was_never_started_has_lost_nothing():
+    """It waits for something before it could be bootstrapped: one finding, and no quorum, alarm or member to judge."""
+    snapshot = waiting(3000)
+    for number, machine in enumerate(planes(snapshot)):
+        machined(snapshot, machine, (10, 'nothing'))
+        set_service(snapshot, machine, 'Waiting', [(2990, 'Waiting', 'Waiting for time sync')])
+    judged = report(snapshot)
+    finding = one(judged, 'etcd.all_in_pre')
+    assert finding['verdict'] == 'critical' and 'the time is not in sync' in finding['title']
+    assert {c['check'] for c in judged['checks'] if c['verdict'] not in ('ok', 'not_applicable')} == {'etcd.all_in_pre'}
+    assert verdict_of(judged, 'etcd.quorum_lost') == 'not_applicable'
+    lose(planes(snapshot)[0], 'EtcdDirectory')
+    assert verdict_of(report(snapshot), 'etcd.quorum_lost') == 'critical'
+
+
 def test_all_in_pre_after_a_power_cut_is_info_for_ten_minutes():
     for seconds, expected in ((120, 'info'), (3000, 'critical')):
         snapshot = waiting(seconds)
         for machine in planes(snapshot):
             machined(snapshot, machine, (10, 'nothing'))
+            machine.data['EtcdDirectory'] = recording().machine(machine.key).data['EtcdDirectory']
         judged = report(snapshot)
         assert one(judged, 'etcd.all_in_pre')['verdict'] == expected
         quorum = one(judged, 'etcd.quorum_lost')

@@ -87,6 +87,16 @@ def test_a_report_that_sees_everything_is_complete(report):
     assert unmet(report, expected) == []
 
 
+def test_every_other_section_is_not_evaluated(report):
+    for key in KEYS:
+        if key not in ('etcd.other', 'discovery.missing'):
+            report['sections'][key].update(verdict='unknown', reason='nothing could be read')
+    expected = {**EXPECTED, 'not_evaluated': {'*': 'nothing could be read'}}
+    assert unmet(report, expected) == []
+    report['sections']['x.time']['verdict'] = 'ok'
+    assert unmet(report, expected) == ['x.time is not evaluated']
+
+
 def test_a_node_of_a_root_must_be_a_root_itself(report):
     other = {**report['findings'][0], 'id': 'etcd.x/cp-4', 'nodes': ['cp-4'], 'subject': 'cp-4', 'title': 'x', 'root': False,
              'because_of': ['etcd.member_stale/3']}
