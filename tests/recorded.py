@@ -112,7 +112,7 @@ def snapshot(set_name):
         machine = model.Machine(key=address, address=address, addresses=[address], name=node, type=model.CONTROL_PLANE if control_plane else model.WORKER,
                                 known_from=['discovery', 'talosconfig'] if control_plane else ['discovery'], answered=datum.ok, via='10.5.0.2')
         for read in reads.READS:
-            if read.on not in (reads.ALL, reads.METAL) and not control_plane:
+            if read.on not in (reads.ALL, reads.METAL) and not control_plane or read.on == reads.DISK_FILLING:
                 continue
             if not datum.ok and isinstance(read, reads.LOGS):
                 machine.logs[read.kind] = datum
@@ -121,7 +121,8 @@ def snapshot(set_name):
                 _container_logs(read, machine, calls, at)
                 continue
             if read.on == reads.METAL:  # container mode: the kernel's log is the host's
-                machine.logs[read.kind] = model.Datum(errors.NOT_ASKED, reason='in container mode the kernel log is that of the host', at=at)
+                (machine.logs if isinstance(read, reads.Log) else machine.data)[read.kind] = model.Datum(
+                    errors.NOT_ASKED, reason='in container mode the kernel is that of the host', at=at)
                 continue
             if _cases(read) in calls:
                 found = _datum(read, calls[_cases(read)], at)

@@ -18,6 +18,7 @@ extends_documentation_fragment:
   - talosops.talos.snapshot
   - talosops.talos.connection
   - talosops.talos.judgement
+  - talosops.talos.sampling
   - talosops.talos.attributes
   - talosops.talos.attributes.reads
   - talosops.talos.attributes.actiongroup

@@ -18,6 +18,7 @@ description:
 extends_documentation_fragment:
   - talosops.talos.connection
   - talosops.talos.judgement
+  - talosops.talos.sampling
   - talosops.talos.attributes
   - talosops.talos.attributes.reads
   - talosops.talos.attributes.actiongroup

@@ -7,6 +7,7 @@ Metal is a virtual machine with four processors and one disk; in a container all
 
 from __future__ import annotations
 
+from tests.bed.grpc_server import UNIMPLEMENTED, Status
 from tests.simulator import links, setup, storage
 from tests.simulator.resource import Resource
 from tests.simulator.schema import MESSAGES
@@ -52,6 +53,16 @@ async def memory(node, _request, send):
     await _answer(send, 'MemoryResponse', {'meminfo': {
         'memtotal': total, 'memfree': total // 4, 'memavailable': total * 6 // 10, 'buffers': total // 50, 'cached': total // 3,
         'active': total // 5, 'inactive': total // 3, 'anonpages': total // 6, 'mapped': total // 15, 'slab': total // 17}})
+
+
+async def read(_node, request, send):
+    """Files: what the kernel tells of pressure is all that there is."""
+    path = MESSAGES.decode('ReadRequest', request).get('path', '')
+    if not path.startswith('/proc/pressure/'):
+        raise Status(UNIMPLEMENTED, 'not simulated')
+    lines = [f'{who} avg10=0.00 avg60={share:.2f} avg300={share:.2f} total={total}'
+             for who, share, total in (('some', 0.31, 64913577), ('full', 0.12, 59123411))]
+    await send(MESSAGES.encode('Data', {'bytes': ('\n'.join(lines) + '\n').encode()}))
 
 
 async def network_device_stats(node, _request, send):

@@ -237,6 +237,7 @@ METHODS = {
     '/machine.MachineService/Memory': hardware.memory,
     '/machine.MachineService/CPUInfo': hardware.cpu_info,
     '/machine.MachineService/LoadAvg': hardware.load_avg,
+    '/machine.MachineService/Read': hardware.read,
     '/machine.MachineService/NetworkDeviceStats': hardware.network_device_stats,
     '/machine.MachineService/SystemStat': _system_stat,
     '/time.TimeService/Time': _time,

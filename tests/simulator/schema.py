@@ -137,6 +137,7 @@ network_namespace:string=8 internal_id:string=9 uid:string=10
     ListRequest = root:string=1 recurse:bool=2 recursion_depth:int=3 types:[]enum.fileType=4 report_xattrs:bool=5
     FileInfo = metadata:Metadata=1 name:string=2 size:int=3 mode:int=4 modified:int=5 is_dir:bool=6 error:string=7 link:string=8 \
 relative_name:string=9 uid:int=10 gid:int=11
+    ReadRequest = path:string=1
     LogsRequest = namespace:string=1 id:string=2 driver:enum.driver=3 follow:bool=4 tail_lines:int=5
     DmesgRequest = follow:bool=1 tail:bool=2
     LogsContainer = ids:[]string=2

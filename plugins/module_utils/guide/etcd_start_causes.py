@@ -101,10 +101,10 @@ def _prestage(view, machine, said):
 # In the order in which they come at a boot: while several are missing, the first is the reason.
 _DEPENDENCIES = (
     ('volume', 'a volume is not mounted', 'etcd keeps its data on it.',
-     'Look at talosctl get volumestatus for a volume in phase failed.', ('volume_failed', 'disk_full')),
-    ('service "cri"', 'the service cri is not up', 'containerd runs etcd.', 'Look at talosctl service cri and its log.', ()),
+     'Look at talosctl get volumestatus for a volume in phase failed.', ('volume_failed', 'disk_full', 'boot_blocked')),
+    ('service "cri"', 'the service cri is not up', 'containerd runs etcd.', 'Look at talosctl service cri and its log.', ('boot_blocked',)),
     ('network', 'the network is not ready', 'It has no address, no host name or no default route yet.',
-     'Look at talosctl get networkstatus and the links.', ('network',)),
+     'Look at talosctl get networkstatus and the links.', ('network', 'no_address', 'subnet_conflict')),
     ('time sync', 'the time is not in sync', 'etcd is not started with a clock that may be wrong.',
      'Make the time servers reachable (UDP 123), or set others in machine.time.servers.', ('clock',)),
     ('etcd spec', 'no address was found that etcd may advertise',

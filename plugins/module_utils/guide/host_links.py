@@ -43,14 +43,18 @@ def routes(machine):
 
 
 def default_routes(machine):
-    """The routes with an empty destination, that is to everywhere."""
-    return [route for route in routes(machine) if not route.get('dst') and route.get('type', 'unicast') == 'unicast']
+    """The routes of the main table with an empty destination, that is to everywhere; KubeSpan's own table has such ones too."""
+    return [route for route in routes(machine) if not route.get('dst') and _in_main_table(route)]
+
+
+def _in_main_table(route):
+    return route.get('table', 'main') == 'main' and route.get('type', 'unicast') == 'unicast'
 
 
 def connected_networks(machine):
     """The networks that are on a link of the host itself, CNI links left out."""
     return [ipaddress.ip_network(route['dst'], strict=False) for route in routes(machine)
-            if is_ip(route.get('dst') or '') and not route.get('gateway') and route.get('table', 'main') == 'main'
+            if is_ip(route.get('dst') or '') and not route.get('gateway') and _in_main_table(route) and not is_overlay(route.get('outLinkName') or '')
             and not is_cni_link(route.get('outLinkName') or '')]
 
 
@@ -60,7 +64,7 @@ def has_route_to(machine, address):
         return False
     ip = ipaddress.ip_address(normal(address))
     targets = (ipaddress.ip_network(route['dst'], strict=False) for route in routes(machine)
-               if is_ip(route.get('dst') or '') and route.get('table', 'main') == 'main' and route.get('type', 'unicast') == 'unicast')
+               if is_ip(route.get('dst') or '') and _in_main_table(route))
     return any(ip.version == target.version and ip in target for target in targets)
 
 

@@ -18,7 +18,7 @@ from datetime import datetime, timezone
 from ansible_collections.talosops.talos.plugins.module_utils.api import endpoint as endpoints_of
 from ansible_collections.talosops.talos.plugins.module_utils.api import talosconfig
 from ansible_collections.talosops.talos.plugins.module_utils.api.client import Client
-from ansible_collections.talosops.talos.plugins.module_utils.api.errors import READ, REFUSED, UNREACHABLE, TalosError, TransportError
+from ansible_collections.talosops.talos.plugins.module_utils.api.errors import NOT_ASKED, READ, REFUSED, UNREACHABLE, TalosError, TransportError
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot import machines as union
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.ask import Asker, Budget, now
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.kubernetes import KINDS as KUBERNETES_KINDS
@@ -26,7 +26,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.snapshot.kubernetes
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import CONTROL_PLANE, WORKER, Datum, Endpoint, Snapshot, parse_time
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.progress import Progress
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.reader import MachineReader
-from ansible_collections.talosops.talos.plugins.module_utils.snapshot.reads import BY_KIND, ENDPOINT_KINDS, LOGS, READS
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.reads import BY_KIND, ENDPOINT_KINDS, LOGS, READS, SAMPLED, SAMPLED_AGAIN
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.redact import Redactor
 
 MACHINES_AT_ONCE = 32
@@ -41,26 +41,28 @@ IDENTITY_KINDS = frozenset((
 
 
 def gather(context, *, name=None, nodes=(), endpoints=None, proxy=None, kube=None, kinds=None, logs=None, timeout=10.0, deadline=60.0, tmp_dir=None,
-           say=None, collection=None):
+           say=None, collection=None, sample_seconds=0):
     """Read a cluster and return its Snapshot.
 
     C(context) is a Context (api/talosconfig.py). C(name) is the cluster's name, by default the context's. C(endpoints)
     replace and C(nodes) add to what the talosconfig names. C(kube) is a Source (kube/config.py), or None for the
     kubeconfig that Talos issues. C(kinds) and C(logs) limit what is read (names as in snapshot/reads.py and, for
     Kubernetes, snapshot/objects.py); None is all. C(timeout) are the seconds of one call, C(deadline) those of
-    the whole. C(say(text)) is told of the progress, in the calling thread.
+    the whole. C(sample_seconds): counters of links are read twice, so many seconds apart; 0 is once. C(say(text)) is told of
+    the progress, in the calling thread.
 
     Raises InputError where nothing can be tried at all; whatever goes wrong with a machine stands in the snapshot.
     """
     with Client(context, endpoints=endpoints, proxy=proxy, timeout=min(timeout, deadline), tmp_dir=tmp_dir) as client:
         return Gather(client, context, nodes=nodes, own_endpoints=endpoints is not None, kube=kube, proxy=proxy, kinds=kinds, logs=logs,
-                      budget=Budget(timeout, deadline), say=say, tmp_dir=tmp_dir).run(name or context.name, collection)
+                      budget=Budget(timeout, deadline), say=say, tmp_dir=tmp_dir, sample_seconds=sample_seconds).run(name or context.name, collection)
 
 
 class Gather:
     """One gather over one Client."""
 
-    def __init__(self, client, context, *, nodes=(), own_endpoints=False, kube=None, proxy=None, kinds=None, logs=None, budget, say=None, tmp_dir=None):
+    def __init__(self, client, context, *, nodes=(), own_endpoints=False, kube=None, proxy=None, kinds=None, logs=None, budget, say=None, tmp_dir=None,
+                 sample_seconds=0):
         self.client = client
         self.context = context
         self.budget = budget
@@ -74,6 +76,7 @@ class Gather:
         roles = (self._facts['certificate'] or {}).get('roles') or []
         self._kubernetes = Kubernetes(client, roles, kube, proxy, budget, self.asker.redactor, tmp_dir, kinds,
                                        context.proxy_url) if wanted else None
+        self._sample_seconds = sample_seconds
         self._late = []
         self._waves = 0
         self._retries = 0
@@ -92,6 +95,8 @@ class Gather:
             self._second_wave(pool, reader, machines, endpoints, placed)
             kubernetes = self._kubernetes.result(machines) if self._kubernetes else {'source': None, 'server': None, 'error': None, 'data': {}, 'servers': {}}
             placed = self._settle(pool, reader, machines, placed, kubernetes)
+            if self._sample_seconds:
+                self._sample(pool, reader, [machine for machine in machines if machine.answered])
             for future, endpoint in self._late:
                 future.result()
                 if endpoint.text in placed:
@@ -221,6 +226,24 @@ class Gather:
                 future.result()
             placed = _drop(union.settle(machines, union.vips(machines)), machines, placed)
         return placed
+
+
+    def _sample(self, pool, reader, machines):
+        """Counters of links once more, so many seconds after the last of the first samples, as far as the time of the whole allows."""
+        firsts = [parse_time(machine.datum(SAMPLED).at) for machine in machines if machine.datum(SAMPLED).ok]
+        if not firsts:
+            return
+        wait = self._sample_seconds - (datetime.now(timezone.utc) - max(firsts)).total_seconds()
+        if wait >= self.budget.left():
+            reason = f'the time for the whole gather does not suffice for a second sample after {self._sample_seconds:g} s'
+            for machine in machines:
+                machine.data[SAMPLED_AGAIN] = Datum(NOT_ASKED, at=now(), reason=reason)
+            return
+        time.sleep(max(0.0, wait))
+        futures = {pool.submit(reader.sample, machine): machine for machine in machines}
+        self.progress.watch({future: machine.label for future, machine in futures.items()}, 'second samples')
+        for future, machine in futures.items():
+            machine.data[SAMPLED_AGAIN] = future.result()
 
 
 def clock_offset_ms(machines):

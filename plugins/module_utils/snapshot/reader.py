@@ -17,7 +17,8 @@ from ansible_collections.talosops.talos.plugins.module_utils.snapshot import mac
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.ask import now
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import CONTROL_PLANE, Datum
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.reads import (
-    ALL, BY_KIND, CONTAINER_LOG_TAIL, CONTAINER_LOGS_MOST, CONTROL_PLANES, ETCD_RUNNING, LOGS, METAL, ContainerLogs,
+    ALL, BY_KIND, CONTAINER_LOG_TAIL, CONTAINER_LOGS_MOST, CONTROL_PLANES, DISK_FILLING, ETCD_RUNNING, FILLING_SHARE, LOGS, METAL, SAMPLED,
+    ContainerLogs,
 )
 
 CALLS_AT_ONCE = 16
@@ -27,7 +28,7 @@ HEDGE_SECONDS = 2.0
 _REACHED = (READ, REFUSED, UNSUPPORTED)
 _VERSION = BY_KIND[False, 'Version']
 _FIRST = ('ServiceList', 'MachineTypes')
-_HOSTS_KERNEL = 'in container mode the kernel log is that of the host'
+_HOSTS_KERNEL = 'in container mode the kernel is that of the host'
 _KINDS = ((NotAsked, 'not_asked'), (DeadlineExceeded, 'deadline'), (NoForwarding, 'no_forwarding'), (NodeUnreachable, 'node_unreachable'))
 
 
@@ -50,6 +51,12 @@ class MachineReader:
             handle = self._reach(machine, calls)
             if handle is not None:
                 self._read_all(machine, handle, calls)
+
+    def sample(self, machine):
+        """The counters of a machine that was read, once more, by the way it was read."""
+        endpoint = next((endpoint for endpoint in self.routes if endpoint.text == machine.via), None)
+        handle = self._client.node(machine.address, via=endpoint) if endpoint else self._client.direct(self._behind[id(machine)])
+        return self._ask(BY_KIND[False, SAMPLED], machine, handle)
 
     def astray(self, machines):
         """Members whose address was answered by another one (a VIP that moved); each with its next address, as if nothing had been asked."""
@@ -145,6 +152,9 @@ class MachineReader:
         for read in self._reads:
             if isinstance(read, ContainerLogs):
                 self._read_containers(read, machine, handle, calls)
+            elif read.on == DISK_FILLING:
+                why_not = _disk_has_room(machine)
+                _keep(machine, read, Datum(NOT_ASKED, at=now(), reason=why_not) if why_not else self._ask(read, machine, handle))
 
     def _read_containers(self, read, machine, handle, calls):
         """The logs of Kubernetes' own containers on this machine (check catalogue CP-3)."""
@@ -173,6 +183,20 @@ def _keep(machine, read, datum):
 
 def _in_container(machine):
     return ((machine.value('Version') or {}).get('platform') or {}).get('mode') == 'container'
+
+
+def _disk_has_room(machine):
+    """Why a machine is not asked what fills its disk, or None where it should be."""
+    if _in_container(machine):
+        return 'in container mode the disk is that of the host'
+    mounts = machine.datum('Mounts')
+    if not mounts.ok:
+        return f'how full the disk is is not known: {mounts.why()}'
+    var = next((mount for mount in mounts.value.get('stats') or [] if mount.get('mounted_on') == '/var'), None)
+    if not var or not var.get('size'):
+        return '/var is not mounted'
+    used = 1 - var['available'] / var['size']
+    return None if used >= FILLING_SHARE else f'the disk is not full: {used:.0%} of /var is used'
 
 
 def containers_of(listed, names):

@@ -17,9 +17,14 @@ ALL = 'all'
 CONTROL_PLANES = 'control_planes'
 ETCD_RUNNING = 'etcd_running'
 METAL = 'metal'
+DISK_FILLING = 'disk_filling'
 
 READER = 'os:reader'
 ADMIN = 'os:admin'
+
+# Share of /var that must be used for the machine to be asked what uses it, and the size from which a directory is named.
+FILLING_SHARE = 0.85
+FILLING_BYTES = 100 * 1024 * 1024
 
 LOG_TAIL = 500
 LOG_BYTES = 2 * 1024 * 1024
@@ -32,8 +37,9 @@ class Call:
     """A unary or streamed RPC; the datum's value is the first message without its metadata (a list for a stream).
 
     C(on): which machines are asked; ETCD_RUNNING are the control plane nodes whose ServiceList shows etcd Running,
-    because etcd RPCs hang anywhere else (talos-api 5.4). C(shape(value, mark)) makes of the value what is kept
-    (snapshot/shapes.py), None keeps all.
+    because etcd RPCs hang anywhere else (talos-api 5.4); METAL those that are no containers, whose kernel is the host's;
+    DISK_FILLING those whose disk is nearly full by their Mounts, because the call walks through all of it. C(shape(value, mark)) makes of the value
+    what is kept (snapshot/shapes.py), None keeps all.
     """
 
     kind: str
@@ -97,6 +103,10 @@ READS = (
     Call('Mounts', '/machine.MachineService/Mounts'),
     Call('NetworkDeviceStats', '/machine.MachineService/NetworkDeviceStats'),
     Call('Time', '/time.TimeService/Time'),
+    *(Call(f'Pressure{what}', '/machine.MachineService/Read', {'path': f'/proc/pressure/{what.lower()}'}, on=METAL, role=ADMIN, stream=True,
+           shape=shapes.text) for what in ('CPU', 'IO', 'Memory')),
+    Call('DiskUsage', '/machine.MachineService/DiskUsage', {'paths': ['/var'], 'recursion_depth': 3, 'threshold': FILLING_BYTES}, on=DISK_FILLING,
+         stream=True, shape=shapes.directories),
     Call('Containers', '/machine.MachineService/Containers', {'namespace': 'k8s.io', 'driver': 'CRI'}),
     Call('ImageList', '/machine.MachineService/ImageList', {'namespace': 'NS_SYSTEM'}, stream=True),
     # -- the machine
@@ -176,6 +186,10 @@ READS = (
 LOGS = (Log, ContainerLogs)
 
 BY_KIND = {(isinstance(read, LOGS), read.kind): read for read in READS}
+
+# Read once more some seconds after the first time, where that is asked for, as the datum C(NetworkDeviceStats2).
+SAMPLED = 'NetworkDeviceStats'
+SAMPLED_AGAIN = 'NetworkDeviceStats2'
 
 # What the first wave asks an endpoint about itself, without forwarding.
 ENDPOINT_KINDS = ('Version', 'MachineTypes', 'ServiceList', 'Members')

@@ -38,6 +38,16 @@ def processors(value, mark):
     return {'cpu_info': [{name: cpu.get(name) for name in ('model_name', 'cpu_mhz')} for cpu in value.get('cpu_info') or []]}
 
 
+def text(messages, mark):
+    """A file that came in parts, as text."""
+    return b''.join(message.get('bytes') or b'' for message in messages).decode('utf-8', 'replace')
+
+
+def directories(messages, mark):
+    """DiskUsage as [{name, size}], without what could not be looked at."""
+    return [{'name': message.get('name'), 'size': message.get('size')} for message in messages if not message.get('error')]
+
+
 def static_pods(items, mark):
     """The specs of StaticPods: {containers: [{name, image, command}]} of the Pod, whose environment may hold anything."""
     return [{**item, 'spec': {'containers': [{'name': container.get('name'), 'image': container.get('image'),

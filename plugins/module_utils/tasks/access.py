@@ -123,10 +123,13 @@ def gather(params, say, kinds=None, logs=None):
     """The Snapshot of the cluster that the parameters name."""
     access = of(params)
     timeout, deadline = seconds(params)
+    sample = params.get('sample_seconds') or 0
+    if not 0 <= sample < deadline:
+        raise InputError(f'sample_seconds must be a number of seconds from zero to less than the deadline ({deadline:g}), not {sample:g}.')
     snapshot = gathering.gather(
         access.context, name=access.cluster, nodes=params.get('nodes') or (), endpoints=params.get('endpoints') or None, proxy=params.get('proxy'),
         kube=access.kube, kinds=kinds, logs=logs, timeout=timeout, deadline=deadline, tmp_dir=access.tmp_dir, say=saying(params, say),
-        collection=VERSION)
+        collection=VERSION, sample_seconds=sample)
     snapshot.client['local_file'] = access.local_file
     return snapshot
 

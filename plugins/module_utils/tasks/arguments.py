@@ -37,6 +37,9 @@ JUDGEMENT = {
 SNAPSHOT = {
     'snapshot': {'type': 'path'},
 }
+SAMPLING = {
+    'sample_seconds': {'type': 'float', 'default': 0.0},
+}
 EXCLUSIVE = [('talosconfig', 'talosconfig_content'), ('kubeconfig', 'kubeconfig_content')]
 LIMIT = {
     'limit_bytes': {'type': 'int', 'default': RESULT_BYTES},
@@ -49,11 +52,11 @@ _SECTION = {
 
 SPECS = {
     'talos_snapshot': {
-        'argument_spec': {**CONNECTION, **JUDGEMENT, 'report_dir': {'type': 'path'}},
+        'argument_spec': {**CONNECTION, **JUDGEMENT, **SAMPLING, 'report_dir': {'type': 'path'}},
         'mutually_exclusive': EXCLUSIVE,
     },
     'talos_diagnose': {
-        'argument_spec': {**SNAPSHOT, **CONNECTION, **JUDGEMENT, 'report_dir': {'type': 'path'},
+        'argument_spec': {**SNAPSHOT, **CONNECTION, **JUDGEMENT, **SAMPLING, 'report_dir': {'type': 'path'},
                           'fail_on': {'type': 'str', 'choices': list(FAIL_ON), 'default': 'never'}},
         'mutually_exclusive': EXCLUSIVE,
     },
@@ -77,7 +80,10 @@ SPECS = {
         'mutually_exclusive': EXCLUSIVE,
     },
     'talos_requirements_check': _SECTION,
-    'talos_network_check': _SECTION,
+    'talos_network_check': {
+        'argument_spec': {**_SECTION['argument_spec'], **SAMPLING},
+        'mutually_exclusive': EXCLUSIVE,
+    },
     'talos_certsans_check': {
         'argument_spec': {**_SECTION['argument_spec'], 'names': {'type': 'list', 'elements': 'str'}},
         'mutually_exclusive': EXCLUSIVE,

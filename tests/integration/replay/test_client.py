@@ -17,7 +17,8 @@ STATES = ('healthy', 'healthy-reader', 'one-cp-down', 'worker-down', 'nospace-al
 
 # Types that came with Talos 1.14; the recorded machines ran 1.13, in containers.
 NEWER = ('UnattendedInstallStatuses', 'KubeletStatuses')
-RECORDED = [read for read in reads.READS if read.kind not in NEWER and read.on != reads.METAL and not isinstance(read, reads.ContainerLogs)]
+RECORDED = [read for read in reads.READS if read.kind not in NEWER and read.on not in (reads.METAL, reads.DISK_FILLING)
+            and not isinstance(read, reads.ContainerLogs)]
 
 
 def request(read):

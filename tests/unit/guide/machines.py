@@ -71,6 +71,9 @@ def _metal(name, later):
         put(machine, 'AdjtimeStatuses', [item('node', {'offset': '312.607µs', 'status': 'STA_PLL | STA_NANO', 'syncStatus': True})])
         put(machine, 'OOMActions', [])
         put(machine, 'UnattendedInstallStatuses', [])
+        for kind in ('PressureCPU', 'PressureIO', 'PressureMemory'):
+            put(machine, kind, pressure(0.31))
+        machine.data['DiskUsage'] = Datum(reason='the disk is not full: 10% of /var is used')
         machine.logs['dmesg'] = Datum('read', text('metal-dmesg'), at=machine.datum('Version').at)
     return snapshot
 
@@ -82,6 +85,11 @@ def put(machine, kind, value):
 def item(resource_id, spec):
     return {'id': resource_id, 'namespace': 'runtime', 'version': '1', 'phase': 'running', 'owner': '', 'created': None, 'updated': None,
             'labels': {}, 'spec': spec}
+
+
+def pressure(share):
+    """What the kernel tells in a file of /proc/pressure."""
+    return f'some avg10=0.00 avg60={share:.2f} avg300=0.10 total=64913577\nfull avg10=0.00 avg60={share / 2:.2f} avg300=0.05 total=59123411\n'
 
 
 def mounts(used=0.1, size=100 * GIB, path='/var'):

@@ -16,7 +16,10 @@ from ansible_collections.talosops.talos.plugins.module_utils.snapshot import rea
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.ask import Budget
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.gather import Gather
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.reader import containers_of
-from ansible_collections.talosops.talos.plugins.module_utils.snapshot.reads import ADMIN, ALL, ENDPOINT_KINDS, METAL, READS, ContainerLogs
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.reads import (
+    ADMIN, ALL, DISK_FILLING, ENDPOINT_KINDS, METAL, READS, ContainerLogs,
+)
 from tests.bed import pki
 from tests.unit.snapshot.recorded_client import RecordedClient
 
@@ -27,7 +30,7 @@ SERVICES = '/machine.MachineService/ServiceList'
 ETCD_STATUS = '/machine.MachineService/EtcdStatus'
 # What machines of Talos 1.13 in container mode do not have.
 NEWER = {'UnattendedInstallStatuses': 'unsupported', 'KubeletStatuses': 'unsupported'}
-HOSTS = {'dmesg': 'not_asked'}
+HOSTS = dict.fromkeys(('dmesg', 'PressureCPU', 'PressureIO', 'PressureMemory', 'DiskUsage'), 'not_asked')
 CONTAINERS = next(read for read in READS if isinstance(read, ContainerLogs))
 
 
@@ -75,7 +78,7 @@ def test_what_is_asked_of_whom():
     assert set(forwarded.values()) == {1}
     own = {subject for address, subject in forwarded if address == '10.5.0.2'}
     logs = {subject for subject in own if subject.startswith('log kube-system/')}
-    assert len(own - logs) == len([read for read in READS if read is not CONTAINERS and read.on != METAL])
+    assert len(own - logs) == len([read for read in READS if read is not CONTAINERS and read.on not in (METAL, DISK_FILLING)])
     assert [subject.split(':')[1] for subject in sorted(logs)] == ['kube-apiserver', 'kube-controller-manager', 'kube-flannel', 'kube-proxy', 'kube-scheduler']
     assert not {subject for address, subject in forwarded if address == '10.5.0.5'} & {ETCD_STATUS, 'log etcd', 'EtcdSpecs.etcd.talos.dev'}
     assert {via for _address, via, _subject in client.asked} == {None, '10.5.0.2'}
@@ -88,7 +91,7 @@ def test_every_recorded_read_of_a_healthy_cluster_is_there():
 
 def test_what_a_reader_may_not_see_is_refused_and_nothing_else():
     for machine in gathered(RecordedClient('healthy-reader')).machines:
-        refused = {read.kind: 'refused' for read in READS if read.role == ADMIN and (read.on == ALL or machine.is_control_plane)}
+        refused = {read.kind: 'refused' for read in READS if read.role == ADMIN and (read.on == ALL or machine.is_control_plane and read.on != METAL)}
         assert {kind: datum.state for kind, datum in {**machine.data, **machine.logs}.items() if not datum.ok} == {**refused, **NEWER, **HOSTS}
 
 
@@ -369,3 +372,30 @@ def test_equal_secrets_of_two_machines_stay_equal():
     assert keys.pop().startswith('redacted:')
     assert {machine.resource('Infos')['clusterId'] for machine in snapshot.machines} == {
         machine.resource('DiscoveryConfigs')['serviceClusterID'] for machine in snapshot.machines}
+
+
+# -- a second sample ----------------------------------------------------------------------------------------------
+
+COUNTERS = '/machine.MachineService/NetworkDeviceStats'
+
+
+def test_counters_are_read_once_more_when_that_is_asked_for():
+    client = RecordedClient()
+    for machine in gathered(client, sample_seconds=0.2).machines:
+        first, second = machine.datum('NetworkDeviceStats'), machine.datum('NetworkDeviceStats2')
+        assert second.ok and second.value == first.value
+        assert (parse_time(second.at) - parse_time(first.at)).total_seconds() >= 0.2
+    assert collections.Counter(subject for _address, _via, subject in client.asked)[COUNTERS] == 8
+    assert all('NetworkDeviceStats2' not in machine.data for machine in gathered(RecordedClient()).machines)
+
+
+def test_a_second_sample_for_which_there_is_no_time_is_not_asked():
+    for machine in gathered(RecordedClient(), sample_seconds=30, deadline=20).machines:
+        assert machine.datum('NetworkDeviceStats').ok
+        datum = machine.datum('NetworkDeviceStats2')
+        assert datum.state == 'not_asked' and '30 s' in datum.reason
+
+
+def test_a_machine_that_is_down_has_no_second_sample():
+    machines = by_name(gathered(RecordedClient('worker-down'), sample_seconds=0.05))
+    assert 'NetworkDeviceStats2' not in machines['w1'].data and machines['cp3'].datum('NetworkDeviceStats2').ok
