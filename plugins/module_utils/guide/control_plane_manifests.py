@@ -65,6 +65,8 @@ def manifest_apply_fails(view, machine):
         return info(machine.key, f'{machine.label} does not apply its manifests yet: {what}', 'The node, or the cluster, is young.',
                     'Look again in a few minutes.', **more)
     if worst is not None and not known and not others:
+        if _missing(machine) is None:
+            return unknown(machine.key, f'whether {machine.label} has applied its manifests since it could not ({what}): they were not read', **more)
         return info(machine.key, f'{machine.label} could not apply its manifests: {what}', 'The API server did not answer it; it tries again.',
                     'Look at the API server.', **more)
     severity = worst.signature.severity if known else v.WARNING if _missing(machine) == [] else v.ERROR

@@ -145,6 +145,8 @@ def components_differ(view):
     planes = [machine for machine in view.answering_control_planes if machine.datum('StaticPods').ok]
     if len(view.control_planes) < 2:
         return not_applicable('cluster', 'there is one control plane node')
+    if len(view.answering_control_planes) == 1:
+        return not_applicable('cluster', 'one control plane node answers')
     if len(planes) < 2:
         why = [f'{m.label}: {m.datum("StaticPods").why()}' for m in ordered(view.control_planes) if m not in planes]
         return unknown('cluster', f'whether all control plane nodes run the same: the static pods of fewer than two were read ({listed(why)})',

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from ansible_collections.talosops.talos.plugins.module_utils.api.errors import NOT_ASKED, REFUSED, UNREACHABLE, UNSUPPORTED
+from ansible_collections.talosops.talos.plugins.module_utils.api.errors import TIMED_OUT, UNREACHABLE
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import GONE, presence
 from ansible_collections.talosops.talos.plugins.module_utils.judge.addresses import normal
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import Evidence
@@ -70,15 +70,16 @@ def _server(view, machine):
         if status not in (401, 403):
             failing = tuple(_FAILED.findall(body))
             return Server(machine, NOT_READY, 'not_ready', f'/readyz: {status}{", failing: " + ", ".join(failing) if failing else ""}', failing, asked.at)
-    elif asked.state not in (REFUSED, NOT_ASKED, UNSUPPORTED):
-        kind = asked.code if asked.state == UNREACHABLE and asked.code else asked.state
+    elif asked.state == UNREACHABLE:
+        kind = asked.code or 'other'
         if knocked is not None and not knocked.get('ok') and kind in ON_THE_WAY:
             kind = knocked.get('kind')  # one that refuses is reached
         return Server(machine, SILENT, kind, asked.why(), (), asked.at)
     if knocked is not None:
         at = machine.datum('apiserver_probe').at
         if knocked.get('ok'):
-            return Server(machine, ANSWERS, None, f'it answers without credentials (HTTP {knocked.get("status")})', (), at, 'apiserver_probe')
+            late = ', but /readyz not in time' if asked.state == TIMED_OUT else ''
+            return Server(machine, ANSWERS, None, f'it answers without credentials (HTTP {knocked.get("status")}){late}', (), at, 'apiserver_probe')
         how = NOT_READY if knocked.get('kind') == 'not_ready' else SILENT
         return Server(machine, how, knocked.get('kind'), knocked.get('text') or '', (), at, 'apiserver_probe')
     if not machine.answered and machine.unreachable:

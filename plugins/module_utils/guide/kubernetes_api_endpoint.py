@@ -102,14 +102,21 @@ def server_down(view):
     if view.not_bootstrapped or view.kubernetes.absent:
         return not_applicable('cluster', 'there is no Kubernetes')
     if not served(view):
-        return not_applicable('cluster', 'none of them is known to serve: see that check')
+        return _none_known(view, 'whether the API server of each control plane node serves')
     return [_judged(view, server) for server in servers(view)]
+
+
+def _none_known(view, what):
+    """The outcome of a check that compares with an API server that serves, where none is known to."""
+    if servers(view) and all(server.bad for server in servers(view)):
+        return not_applicable('cluster', 'none of them was reached: see that check')
+    return unknown('cluster', f'{what}: {_why_unread(view)}', explained_by=view.kubernetes.troubles)
 
 
 def _judged(view, server):
     machine = server.machine
     more = {'nodes': [machine.key], 'evidence': [server.evidence()]}
-    if server.how == UNSEEN:
+    if server.how == UNSEEN or server.how == ANSWERS and view.snapshot.kubernetes.get('source'):  # without any kubeconfig api_down says so, once
         return unknown(machine.key, f'whether the API server of {machine.label} serves: {server.text}', explained_by=explained(view, machine), **more)
     if not server.bad:
         return ok(machine.key)
@@ -148,7 +155,7 @@ def endpoint_down(view):
         datum = view.kubernetes.datum('endpoint')
         return unknown('cluster', f'whether the endpoint leads to an API server: {datum.why()}', explained_by=view.kubernetes.troubles)
     if not served(view):
-        return not_applicable('cluster', 'no API server is known to serve: see that check')
+        return _none_known(view, 'whether the endpoint leads to an API server that serves')
     if found.get('error'):
         return _leads_nowhere(view, found)
     failed = [probe for probe in found['probes'] if not probe.get('ok')]
@@ -207,11 +214,9 @@ def _dead(view, found, failed):
 
 def _in_part(view, found, failed):
     """Some connections fail: a stale address of the name, or a balancer that still leads to an API server that does not serve."""
-    total = len(found['probes'])
-    good = {probe.get('address') for probe in found['probes'] if probe.get('ok')}
-    stale = sorted({str(probe.get('address')) for probe in failed if probe.get('address')} - {str(address) for address in good})
+    total, stale = len(found['probes']), _stale(found)
     evidence = _evidence(view, failed)
-    if len(found.get('addresses') or []) > 1 and stale and all(str(probe.get('address')) in stale for probe in failed):
+    if stale and all(probe.get('address') in stale for probe in failed):
         if all(probe.get('kind') == 'no_route' and ':' in str(probe.get('address')) for probe in failed):
             return info(found['url'], f'this control node does not reach {listed(stale)}, the IPv6 address of {found["host"]}',
                         'It may have no IPv6 itself.', evidence=evidence)
@@ -229,6 +234,13 @@ def _in_part(view, found, failed):
     return warning(found['url'], f'{len(failed)} of {total} new connections to the endpoint {found["url"]} fail', why,
                    'Give the load balancer a health check of its backends (HTTPS GET /readyz on port 6443, or at least a TCP connect), and take out those that '
                    'are no control plane nodes.', evidence=evidence)
+
+
+def _stale(found):
+    """The addresses, of a name with several, at which no connection was answered while others were."""
+    good = {probe.get('address') for probe in found['probes'] if probe.get('ok')}
+    bad = {probe.get('address') for probe in found['probes'] if probe.get('address')} - good
+    return sorted(bad) if good and len(found.get('addresses') or []) > 1 else []
 
 
 def _evidence(view, failed):
@@ -268,7 +280,7 @@ def endpoint_unreached_inside(view):
     if view.not_bootstrapped or view.kubernetes.absent or not machines:
         return not_applicable('cluster', 'there is no Kubernetes to reach')
     unread = [machine for machine in ordered(machines) if not machine.log('controller-runtime').ok]
-    works = all(probe.get('ok') for probe in (probed(view) or {}).get('probes') or [{}])
+    works = all(probe.get('ok') for probe in (probed(view) or {}).get('probes') or [])
     hits = [(machine, hit) for machine in ordered(machines) for hit in view.signatures.recent(machine, 'k8sapi.endpoint_watch_error')
             if not works or (hit.age or 0) <= RETRY_SECONDS]
     if not hits:

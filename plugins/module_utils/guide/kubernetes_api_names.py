@@ -55,6 +55,9 @@ def _host(view, found, evidence, step):
     owners = [m for m in ordered(view.snapshot.machines) if addresses & ({normal(a) for a in (m.address, *m.addresses) if a} - virtual)]
     workers = [m for m in owners if not m.is_control_plane]
     planes = [m for m in owners if m.is_control_plane]
+    if owners and not view.vips_known and not workers:
+        return unknown('endpoint', f'whether the endpoint {found.text} is a VIP, or the address of {listed(m.label for m in owners)} alone: NodeIPConfigs was '
+                                   'not read', evidence=evidence, explained_by=('role', 'not_judged'))
     if workers:
         return error('endpoint', f'the endpoint {found.text} names the worker {listed(m.label for m in workers)}', 'No API server runs there.', step,
                      nodes=[m.key for m in workers], evidence=evidence)

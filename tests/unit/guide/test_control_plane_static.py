@@ -229,5 +229,7 @@ def test_one_node_has_nothing_to_differ_from_and_one_list_of_three_is_not_enough
     assert verdict_of(judged(snapshot), DIFFER) == 'unknown'
     unreachable(node(snapshot, 'cp2'))
     assert verdict_of(judged(snapshot), DIFFER) == 'unknown'
+    unreachable(node(snapshot, 'cp3'))
+    assert verdict_of(judged(snapshot), DIFFER) == 'not_applicable'
     snapshot.machines = [m for m in snapshot.machines if m.name in ('cp1', 'w1')]
     assert verdict_of(judged(snapshot), DIFFER) == 'not_applicable'
