@@ -75,5 +75,5 @@ def _why(machine, name, datum):
 
 CHECKS = (
     Check('gathering_logs.logs_incomplete', 'gathering_logs', 'The logs could be read', logs_incomplete, each=ALL,
-          reads=('Version', 'ServiceList'), logs=tuple(read.kind for read in _WANTED)),
+          reads=('Version', 'ServiceList'), logs=tuple(read.kind for read in _WANTED), catalogue='section 12'),
 )

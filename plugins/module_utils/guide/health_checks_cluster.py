@@ -213,7 +213,7 @@ CHECKS = (
     Check('health_checks.one_zone', 'health_checks', 'The control plane is spread over zones', one_zone,
           reads=('PlatformMetadatas',), catalogue='EXT-HA', sharpens=True),
     Check('health_checks.cordoned', 'health_checks', 'No node is cordoned', cordoned,
-          reads=('NodeStatuses', 'ServiceList', 'NodeIPConfigs'), cluster_reads=('nodes',), sharpens=True),
+          reads=('NodeStatuses', 'ServiceList', 'NodeIPConfigs'), cluster_reads=('nodes',), sharpens=True, catalogue='section 11'),
     Check('health_checks.security', 'health_checks', 'Machines are secured alike', security,
           reads=('Version', 'SecurityStates'), catalogue='EXT-SEC'),
 )
