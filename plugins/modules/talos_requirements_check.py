@@ -13,7 +13,9 @@ version_added: 0.1.0
 short_description: Judge memory, processors, disks and clocks of every machine
 description:
   - Reads memory, processors, load, disks, volumes and time from every machine of a Talos cluster, and judges them.
-  - Shows the section System Requirements of the troubleshooting guide.
+  - Shows the section System Requirements of the troubleshooting guide, and the time, which the guide has no section for.
+  - In container mode memory, processors, load, disk and kernel are those of the host and are not judged.
+  - A clock of the control node that is wrong is told, and no machine is blamed for it.
 extends_documentation_fragment:
   - talosops.talos.snapshot
   - talosops.talos.connection
@@ -37,6 +39,19 @@ EXAMPLES = r"""
 - name: Nothing worse than a warning is accepted
   ansible.builtin.assert:
     that: result.verdict in ['ok', 'info', 'warning']
+
+- name: Ask for more than Talos does
+  talosops.talos.talos_requirements_check:
+    thresholds:
+      memory_minimum_mib_worker: 7500
+      disk_used_warning: 0.7
+  delegate_to: localhost
+  register: result
+
+- name: Show how far each clock is off
+  ansible.builtin.debug:
+    msg: "{{ item.key }}: {{ item.value.clock.off_seconds }} s ahead of {{ item.value.clock.asked }}"
+  loop: "{{ result.nodes | dict2items }}"
 """
 
 RETURN = r"""
@@ -65,7 +80,13 @@ sections:
       reason: null
       nodes_missing: []
       unseen: 0
-      counts: {warning: 1, ok: 4}
+      counts: {warning: 1, ok: 64}
+    x.time:
+      verdict: ok
+      reason: null
+      nodes_missing: []
+      unseen: 0
+      counts: {ok: 23}
 findings:
   description:
     - What is wrong, worth knowing or could not be seen, causes before consequences and the worst first.
@@ -74,12 +95,15 @@ findings:
   type: list
   elements: dict
   sample:
-    - id: system_requirements.memory/cp-1
-      check: system_requirements.memory
+    - id: system_requirements.disk_full/2VfOtOSx2emxA6x9VTL5imfD5t25n1GyE0BgFWmRpKAB
+      check: system_requirements.disk_full
       section: system_requirements
       verdict: warning
-      nodes: [cp-1]
-      subject: cp-1
+      nodes: [w-1]
+      subject: 2VfOtOSx2emxA6x9VTL5imfD5t25n1GyE0BgFWmRpKAB
+      title: /var of w-1 is 87% full, 13.0 of 100.0 GiB are left
+      root: true
+      because_of: []
 findings_omitted:
   description: How many of the least severe findings did not fit into the result. report.json has all of them.
   returned: success
@@ -92,6 +116,73 @@ facts_omitted:
   returned: success
   type: dict
   sample: {}
+nodes:
+  description: What each machine that answered has, by name. What was not read, or is the host's in container mode, is null.
+  returned: success
+  type: dict
+  contains:
+    type:
+      description: What the machine is for.
+      type: str
+    container:
+      description: Whether it runs in container mode, or null.
+      type: bool
+    memory_mib:
+      description: Its memory in MiB, as the kernel reports it.
+      type: int
+    processors:
+      description: Number of its processors.
+      type: int
+    load5:
+      description: Its load over five minutes.
+      type: float
+    disk:
+      description: Name and size in bytes of the disk that Talos is installed on.
+      type: dict
+    filesystems:
+      description: Size and use in bytes of C(/var), and of what below it stands on a disk of its own.
+      type: dict
+    volumes_not_ready:
+      description: Phase and error of the volumes that are not ready.
+      type: dict
+    clock:
+      description:
+        - Whether Talos takes the clock for synchronised, its time servers, and by how many seconds it is ahead of the one that was asked
+          and of this control node.
+      type: dict
+    security:
+      description: Secure boot and its kin, as the machine tells them.
+      type: dict
+  sample:
+    cp-1:
+      type: controlplane
+      container: false
+      memory_mib: 7900
+      processors: 4
+      load5: 0.38
+      disk: {name: vda, size: 109680099328}
+      filesystems:
+        /var: {size: 107374182400, used: 32212254720}
+      volumes_not_ready: {}
+      clock:
+        synced: true
+        sync_disabled: false
+        time_servers: [time.cloudflare.com]
+        asked: time.cloudflare.com
+        off_seconds: 0.011
+        ahead_seconds: 0.012
+      security: {secureBoot: false}
+control_node:
+  description: By how many milliseconds the machines' clocks are ahead of that of this control node, or null.
+  returned: success
+  type: dict
+  sample: {clock_offset_ms: 12}
+unread:
+  description: Machines that could not be read, with the reason.
+  returned: success
+  type: dict
+  sample:
+    w-2: dialling 10.5.0.22:50000 timed out
 ran_on:
   description: Name of the machine that the task ran on.
   returned: always

@@ -22,8 +22,8 @@ _STEP = ('Name resolvers that this machine reaches in machine.network.nameserver
 
 def no_resolver(view, machine):
     """The machine has resolvers. With host DNS it works without: Talos answers the names of members itself."""
-    servers = _servers(machine)
-    if servers:
+    found = servers(machine)
+    if found:
         return ok(machine.key, nodes=[machine.key])
     evidence = [seen(machine, 'ResolverStatuses', 'dnsServers: none')]
     host_dns = machine.resource('HostDNSConfigs', 'config')
@@ -37,7 +37,7 @@ def no_resolver(view, machine):
                  explained_by=(f'network:{machine.key}',))
 
 
-def _servers(machine):
+def servers(machine):
     """Addresses of the resolvers; 1.14 lists them as C(nameServers) with a protocol each (talos-api 6.4)."""
     spec = machine.resource('ResolverStatuses', 'resolvers') or {}
     return [*(spec.get('dnsServers') or []), *(each.get('addr') for each in spec.get('nameServers') or [] if isinstance(each, dict))]

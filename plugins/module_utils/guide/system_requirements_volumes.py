@@ -119,7 +119,7 @@ def disk_full(view, machine):
 
     The root is a squashfs, which is full by nature (rec).
     """
-    found = _filesystems(machine)
+    found = filesystems(machine)
     if '/var' not in found:
         if any((machine.resource('VolumeStatuses', name) or {}).get('phase') not in (None, 'ready') for name in ('STATE', 'EPHEMERAL')):
             return not_applicable(machine.key, f'/var of {machine.label} is not mounted', nodes=[machine.key])
@@ -130,7 +130,7 @@ def disk_full(view, machine):
     return outcomes or ok(machine.key, nodes=[machine.key])
 
 
-def _filesystems(machine):
+def filesystems(machine):
     """{mount point: (size, bytes used)} of /var, and of those below it that stand on a disk of their own."""
     stats = {mount.get('mounted_on'): mount for mount in (machine.value('Mounts') or {}).get('stats') or []}
     var = (stats.get('/var') or {}).get('filesystem')
