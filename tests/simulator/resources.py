@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -23,6 +24,7 @@ _PASSING = ('installing', 'rebooting', 'shutting down', 'resetting', 'upgrading'
 _ON_ITS_WAY = timedelta(minutes=2)
 _REQUIRED_SERVICES = ('apid', 'machined', 'kubelet')
 _OVERLAP = 'host and Kubernetes pod/service CIDR addresses overlap'
+_SEQUENCE = re.compile(r'(?:upgrade|reboot|reset|install|shutdown) (?:sequence: [1-9]|request received)')
 _KUBELET_CSR = 'kubelet server certificate rotation is enabled, but CSR is not approved'
 
 
@@ -38,8 +40,16 @@ def _machine_statuses(node):
     status = node.machine_status
     conditions = [{'name': name, 'reason': _reason(node, name)} for name in status['unmet'] or ()]
     spec = {'stage': status['stage'], 'status': {'ready': bool(status['ready']), 'unmetConditions': conditions}}
-    since = node.model.clock.wall - _ON_ITS_WAY if status['stage'] in _PASSING and not node.happened else None
-    return _one('machine', 'runtime.MachineStatusController', spec, version=14, updated_after=timedelta(seconds=96), updated_at=since)
+    return _one('machine', 'runtime.MachineStatusController', spec, version=14, updated_after=timedelta(seconds=96),
+                updated_at=_stage_since(node, status['stage']))
+
+
+def _stage_since(node, stage):
+    """When a machine that is on its way entered its stage: with the last sequence that a scenario tells of, else two minutes ago."""
+    if stage not in _PASSING or node.happened:
+        return None
+    told = [line['at'] for line in node.model.state['lines'] if line['node'] == node.name and _SEQUENCE.search(line['line'])]
+    return max(map(node.model.clock.at, told), default=node.model.clock.wall - _ON_ITS_WAY)
 
 
 def _reason(node, condition):

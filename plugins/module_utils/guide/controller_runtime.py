@@ -141,7 +141,7 @@ def config_not_loaded(view, machine):
     newer = 'unknown keys' in why
     means = ('The configuration was made for a newer Talos than this machine runs: it knows not all of its keys.' if newer else
              'The configuration on the disk is damaged.') + ' The machine cannot boot further, and restarting it does not help.'
-    step = ('Boot the newer version again (talosctl rollback, or upgrade), or apply a configuration generated for the version of this machine.' if newer else
+    step = ('Boot the newer version again (talosctl rollback, or upgrade), or apply a configuration generated for this version.' if newer else
             'Apply the configuration again while the machine is in maintenance mode (talosctl apply-config --insecure); keep what is left of the '
             'old one.')
     return critical(machine.key, f'{machine.label} cannot load its machine configuration: {_short(why)}', means, step, nodes=[machine.key],

@@ -18,7 +18,6 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge.check import 
 )
 from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import NO_QUORUM, NOT_BOOTSTRAPPED, down
 from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import kubelet_down
-from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
 
 # Services that sections of the guide judge.
 JUDGED_ELSEWHERE = ('apid', 'etcd', 'kubelet', 'trustd')
@@ -73,8 +72,7 @@ def _service(view, machine, service):
                       'Talos does not start it again by itself.' + _needs(name), f'{step} Repair the cause, then restart the machine.', nodes=nodes,
                       evidence=evidence, asserts=(service_failed(machine),), explained_by=_troubles(machine))]
     if state == 'Waiting' and name.startswith(EXTENSION) and _CONFIGURATION in said:
-        age = _age(view, machine, last)
-        if age is not None and age < 600 or view.young(machine):
+        if view.young(machine):
             return [info(subject, f'The extension service {name} on {machine.label} waits for its configuration', 'It came up less than ten minutes '
                                                                                                                   'ago.',
                          'Gather again in a few minutes.', nodes=nodes, evidence=evidence)]
@@ -99,11 +97,6 @@ def _service(view, machine, service):
 def _needs(name):
     return {'cri': ' Nothing of Kubernetes runs without it: no kubelet, no etcd, no pod.', 'containerd': ' apid and trustd run in it.',
             'udevd': ' Disks and network links are found by it.', 'machined': ' It is Talos itself.'}.get(name, '')
-
-
-def _age(view, machine, event):
-    at = parse_time(event.get('ts'))
-    return None if at is None else (view.now - at).total_seconds()
 
 
 # -- EXT-DIAG ---------------------------------------------------------------------------------------------------
