@@ -19,7 +19,7 @@ from tests.unit.guide.judging import ago, lose, node, unreachable
 
 ENTRIES = make_signatures.load()
 EXAMPLES = {entry['id']: entry['example'] for entry in ENTRIES}
-OWNED = [signature for section in {check.section for check in log_lines.CHECKS} for signature in log_lines.owned(section)]
+OWNED = [signature for section in sorted({check.section for check in log_lines.CHECKS}) for signature in log_lines.owned(section)]
 IDS = {check.id for check in (*CHECKS, *log_lines.CHECKS)}
 BUILT = {check.section for check in CHECKS if not check.id.endswith('.log_sign')}
 
