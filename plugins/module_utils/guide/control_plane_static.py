@@ -17,15 +17,16 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge.check import 
 )
 from ansible_collections.talosops.talos.plugins.module_utils.judge.component_facts import ABSENT, API_SERVER, CONFIGS, UNSEEN
 from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import COMPONENTS, api_server_down, kubelet_down
+from ansible_collections.talosops.talos.plugins.module_utils.judge.versions import SKEW
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
 
 SECTION = 'controlplane.static_pods'
 SETTLE_SECONDS = 'controlplane_static_pod_settle'
 ROLLOUT_SECONDS = 600
 
-_RENDERERS = ('k8s.ControlPlaneStaticPodController', 'k8s.RenderSecretsStaticPodController', 'k8s.RenderConfigsStaticPodController',
-              'k8s.StaticPodServerController', 'k8s.ControlPlaneAPIServerController', 'k8s.ControlPlaneControllerManagerController',
-              'k8s.ControlPlaneSchedulerController', 'secrets.KubernetesController', 'secrets.KubernetesDynamicCertsController')
+RENDERERS = ('k8s.ControlPlaneStaticPodController', 'k8s.RenderSecretsStaticPodController', 'k8s.RenderConfigsStaticPodController',
+             'k8s.StaticPodServerController', 'k8s.ControlPlaneAPIServerController', 'k8s.ControlPlaneControllerManagerController',
+             'k8s.ControlPlaneSchedulerController', 'secrets.KubernetesController', 'secrets.KubernetesDynamicCertsController')
 _PREREQUISITES = {'SecretStatuses': 'secrets', 'ConfigStatuses': 'configuration files'}
 # Arguments whose values are a node's own.
 _OWN_ARGUMENTS = ('advertise-address', 'etcd-servers', 'bind-address', 'hostname-override', 'node-ip')
@@ -67,7 +68,7 @@ def static_pod_missing(view, machine):
                     'Look again in a few minutes.', nodes=[machine.key], evidence=evidence)
     lacking = _lacking(machine)
     evidence += [seen(machine, kind, f'static-pods: {text}') for kind, text in lacking.items()]
-    evidence += [failure(machine, one) for one in failing_now(view, machine, *_RENDERERS)[:2]]
+    evidence += [failure(machine, one) for one in failing_now(view, machine, *RENDERERS)[:2]]
     because = f' Their {listed(_PREREQUISITES[kind] for kind in lacking)} are not ready.' if lacking else ''
     return error(machine.key, f'{machine.label} has no static pod for {listed(missing)}, although its etcd is healthy',
                  f'The kubelet is given nothing to run, so the control plane does not run on this node.{because}',
@@ -171,7 +172,7 @@ def _compared(view, planes, component):
         where = '; '.join(f'{view.label(key)} has {listed(own[key], 4) or "none of them"}' for key in odd)
         what = f'{component} has other arguments on {listed(view.label(key) for key in odd)} than elsewhere: {where}'
         evidence = [seen(view.snapshot.machine(key), 'StaticPods', f'{component}: {listed(values, 6) or "nothing of its own"}') for key, values in own.items()]
-    more = {'nodes': odd, 'evidence': evidence}
+    more = {'nodes': odd, 'evidence': evidence, 'explained_by': (SKEW,)}
     reason = _passing(view, planes, component, images)
     if reason:
         return info(component, what, reason, 'Look again when all control plane nodes are done.', **more)

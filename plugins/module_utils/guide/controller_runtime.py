@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 
+from ansible_collections.talosops.talos.plugins.module_utils.guide.control_plane_static import RENDERERS
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed, ordered, span
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import ALL, Check, Evidence, Threshold, critical, info, ok, unknown, warning
@@ -23,10 +24,12 @@ ACQUIRE = 'config.AcquireController'
 # The sections that judge what these controllers work on: where one of them says anything of the same machine, the
 # failure is its evidence and no finding of its own.
 JUDGED_ELSEWHERE = {
+    'block.VolumeManagerController': ('system_requirements',),
     'cluster.DiscoveryServiceController': ('discovery.missing', 'network_configuration'),
     'cluster.KubernetesPullController': ('discovery.missing',),
     'cluster.KubernetesPushController': ('discovery.missing',),
     'etcd.SpecController': ('etcd.some_pre', 'etcd.all_pre', 'talos_api.subnet_conflict'),
+    **dict.fromkeys(RENDERERS, ('controlplane.static_pods',)),
     'k8s.ExtraManifestController': ('controlplane.manifests',),
     'k8s.KubeletServiceController': ('kubelet.not_running',),
     'k8s.KubeletSpecController': ('kubelet.not_running',),

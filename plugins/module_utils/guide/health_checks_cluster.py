@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The talosops.talos maintainers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Health checks of the cluster as a whole: what does no harm today (EXT-CFG, EXT-CERT, EXT-HA, EXT-SEC, cordons)."""
+"""Health checks of the cluster as a whole: what does no harm today (EXT-CFG, EXT-CERT, EXT-HA, cordons)."""
 
 from __future__ import annotations
 
@@ -177,28 +177,6 @@ def cordoned(view):
                 evidence=evidence)
 
 
-# -- EXT-SEC ----------------------------------------------------------------------------------------------------
-
-def security(view):
-    """RBAC of the Talos API is on, and machines of one kind are booted alike."""
-    answering = [machine for machine in view.snapshot.answering() if machine.datum('Version').ok]
-    if not answering:
-        return unknown('cluster', 'how the machines are secured: no machine told its version', explained_by=('role', 'not_judged'))
-    outcomes = []
-    open_ = [machine for machine in answering if ((machine.value('Version') or {}).get('features') or {}).get('rbac') is False]
-    if open_:
-        outcomes.append(info('rbac', f'The Talos API of {listed(m.label for m in ordered(open_))} does not look at roles',
-                             'Every client certificate may do everything, one of os:reader too.', 'Set machine.features.rbac: true on every machine.',
-                             nodes=[m.key for m in open_], evidence=[seen(m, 'Version', 'features.rbac: false') for m in open_]))
-    booted = {machine.key: bool(spec.get('secureBoot')) for machine in answering for spec in [machine.resource('SecurityStates')] if spec is not None}
-    without = [machine for machine in answering if booted.get(machine.key) is False]
-    if without and any(booted.values()):
-        outcomes.append(info('secure boot', f'{listed(m.label for m in ordered(without))} did not boot with SecureBoot, others did',
-                             'The machines were installed from different images.', 'Install them from one image, if SecureBoot is wanted.',
-                             nodes=[m.key for m in without], evidence=[seen(m, 'SecurityStates', 'secureBoot: false') for m in without]))
-    return outcomes or ok('cluster')
-
-
 CHECKS = (
     Check('health_checks.config_pending', 'health_checks', 'Machines run with the configuration on their disk', config_pending,
           reads=('MachineConfigs',), role='os:admin', catalogue='EXT-CFG', sharpens=True),
@@ -214,6 +192,4 @@ CHECKS = (
           reads=('PlatformMetadatas',), catalogue='EXT-HA', sharpens=True),
     Check('health_checks.cordoned', 'health_checks', 'No node is cordoned', cordoned,
           reads=('NodeStatuses', 'ServiceList', 'NodeIPConfigs'), cluster_reads=('nodes',), sharpens=True, catalogue='section 11'),
-    Check('health_checks.security', 'health_checks', 'Machines are secured alike', security,
-          reads=('Version', 'SecurityStates'), catalogue='EXT-SEC'),
 )

@@ -85,7 +85,8 @@ CONDITIONS = (
     Condition('apid', 'apid to be ready', ('talos_api.nothing_reached', 'talos_api.machine_unreachable', 'talos_api.apid_not_healthy')),
     Condition('memory', 'all nodes memory sizes', ('system_requirements.memory_small',), calm=('system_requirements.memory_small',),
               may_not_apply=True),
-    Condition('disk', 'all nodes disk sizes', ('system_requirements.disk_small',), calm=('system_requirements.disk_small',), may_not_apply=True),
+    Condition('disk', 'all nodes disk sizes', ('system_requirements.disk_small',), from_error=('system_requirements.disk_small',),
+              may_not_apply=True),
     Condition('diagnostics', 'no diagnostics', (
         'health_checks.diagnostics', 'talos_api.subnet_conflict', 'network_configuration.address_lost', 'kubelet.serving_certificate_missing'),
         calm=('talos_api.subnet_conflict', 'network_configuration.address_lost'), from_error=('talos_api.subnet_conflict',)),

@@ -289,7 +289,7 @@ def components_skew(view):
                  'API servers may be one minor apart, kube-proxy may be three minors older and never newer. An upgrade stopped half way, or a '
                  'component was left behind.',
                  'Look for what still sets the old image (cluster.apiServer and cluster.proxy in the machine configuration), then finish the '
-                 'upgrade with talosctl upgrade-k8s.', nodes=[machine.key for machine, _name, _version, _source in late],
+                 'upgrade with talosctl upgrade-k8s.', nodes=[machine.key for machine, _name, _version, _source in late], asserts=(versions.SKEW,),
                  evidence=[Evidence(f'{name} {version}', source, machine.label if machine else None,
                                     machine.datum(source).at if machine else view.kubernetes.datum(source).at)
                            for machine, name, version, source in wrong])

@@ -13,6 +13,8 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge import suppor
 _TAG = re.compile(r'^v?(?P<major>\d+)\.(?P<minor>\d+)(?:\.(?P<patch>\d+))?(?P<rest>[-+].*)?$')
 _BUILD = re.compile(r'(?:-\d+-g[0-9a-f]{6,})?(?:-dirty)?(?:\+.*)?$')
 
+# The fact, asserted with the upgrades, that components of Kubernetes are too far apart.
+SKEW = 'kubernetes.skew'
 # Minor of Talos 1.x from which on it needs this (major, minor) of etcd.
 ETCD_OF_TALOS = ((14, (3, 6)),)
 

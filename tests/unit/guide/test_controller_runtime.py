@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from ansible_collections.talosops.talos.plugins.module_utils.guide import CHECKS, controller_runtime
+from ansible_collections.talosops.talos.plugins.module_utils.guide.control_plane_static import RENDERERS
 from ansible_collections.talosops.talos.plugins.module_utils.judge import check as c
 from ansible_collections.talosops.talos.plugins.module_utils.judge.controllers import failing
 from ansible_collections.talosops.talos.plugins.module_utils.judge.gates import View
@@ -207,7 +208,13 @@ def _without_resolvers(_snapshot, machine):
         item['spec']['healthy'] = 'false'
 
 
+def _failed_volume(_snapshot, machine):
+    volume = next(item for item in machine.value('VolumeStatuses') if item['id'] == 'EPHEMERAL')
+    volume['spec'].update(phase='failed', errorMessage='error formatting XFS: exit status 1')
+
+
 REPORTED = {
+    'block.VolumeManagerController': ('error formatting XFS: exit status 1', _failed_volume),
     'cluster.DiscoveryServiceController': ('hello failed: rpc error: code = Unavailable', None),
     'cluster.KubernetesPullController': ('nodes is forbidden', lambda _snapshot, machine: machine.resource('DiscoveryConfigs', 'cluster').update(
         registryServiceEnabled=False, serviceEndpoints=[], registryKubernetesEnabled=True)),
@@ -225,6 +232,8 @@ REPORTED = {
     'secrets.APIController': ('failed to sign API server CSR: dial tcp 10.5.0.3:50001: connect: connection refused', None),
     'time.SyncController': ('error querying time', lambda _snapshot, machine: machine.resource('TimeStatuses', 'node').update(synced=False)),
 }
+REPORTED.update(dict.fromkeys(RENDERERS, ('error rendering: no certificate', lambda _snapshot, machine: machine.data.update(StaticPods=Datum(READ,
+                                                                                                                                             [])))))
 # The same registry, and the same fault.
 REPORTED['cluster.KubernetesPushController'] = REPORTED['cluster.KubernetesPullController']
 

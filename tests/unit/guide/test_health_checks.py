@@ -287,7 +287,7 @@ def test_a_rotation_is_information():
     assert one(report(snapshot), 'health_checks.authority_rotates')['verdict'] == 'info'
 
 
-# -- zones, cordons, security -----------------------------------------------------------------------------------
+# -- zones, cordons ---------------------------------------------------------------------------------------------
 
 def zone(machine, name):
     machine.resource('PlatformMetadatas')['zone'] = name
@@ -338,21 +338,6 @@ def test_whether_a_node_is_cordoned_is_unknown_without_any_source():
     judged = report(snapshot)
     assert verdict_of(judged, 'health_checks.cordoned') == 'unknown'
     assert judged['sections']['health_checks']['verdict'] == 'ok'
-
-
-def test_a_talos_api_without_roles_is_information():
-    snapshot = old()
-    node(snapshot, 'w1').value('Version')['features']['rbac'] = False
-    assert one(report(snapshot), 'health_checks.security')['title'] == 'The Talos API of w1 does not look at roles'
-
-
-def test_secure_boot_on_some_machines_only_is_information():
-    snapshot = old()
-    node(snapshot, 'cp1').resource('SecurityStates')['secureBoot'] = True
-    assert one(report(snapshot), 'health_checks.security')['nodes'] == ['cp2', 'cp3', 'w1']
-    for machine in snapshot.machines:
-        machine.resource('SecurityStates')['secureBoot'] = True
-    assert findings(report(snapshot)) == []
 
 
 def test_where_no_machine_answers_nothing_is_ok_but_the_talosconfig():

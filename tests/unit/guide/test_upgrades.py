@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.talosops.talos.plugins.module_utils.guide import upgrades
+from ansible_collections.talosops.talos.plugins.module_utils.guide import control_plane_static, upgrades
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import Datum
 from tests import recorded
 from tests.unit.guide import judging
@@ -400,3 +400,12 @@ def test_an_unattended_installation_that_failed():
     for value in ([], [{'id': 'unattended-install', 'spec': {'phase': 'installed'}}]):
         machine.data['UnattendedInstallStatuses'] = Datum(READ, value)
         assert findings(report(snapshot), 'upgrade.unattended_install_failed') == []
+
+
+def test_api_servers_too_far_apart_explain_that_their_images_differ():
+    snapshot = old()
+    for name in ('kube-apiserver', 'kube-controller-manager', 'kube-scheduler'):
+        component(node(snapshot, 'cp2'), name, 'v1.34.4')
+    judged = judging.report(snapshot, checks=(*upgrades.CHECKS, *control_plane_static.CHECKS))
+    differ = next(f for f in findings(judged, 'controlplane.components_differ') if f['subject'] == 'kube-apiserver')
+    assert differ['because_of'] == ['upgrade.components_skew/cluster']
