@@ -126,13 +126,17 @@ def _judged(view, server):
         return info(machine.key, title, 'The node, or the cluster, is young.', 'Look again in a few minutes.', explained_by=causes, **more)
     if server.how == NOT_READY and etcd_was_sick(view):
         return info(machine.key, title, 'etcd was not healthy until a short while ago.', 'Look again in a few minutes.', explained_by=causes, **more)
+    if not machine.answered:
+        return info(machine.key, title, 'The machine itself does not answer, which is the fault; the others serve the API.', explained_by=causes, **more)
+    if view.service(machine, 'etcd') is not None and not view.etcd.running(machine):
+        return info(machine.key, title, 'Talos starts no API server where etcd does not run; the others serve the API.', 'See what is said of etcd.',
+                    explained_by=causes, **more)
     if _told_elsewhere(view, machine):
         return info(machine.key, title, 'Why is told of its pod.', 'See the control plane\'s pods.', explained_by=causes, **more)
     others = [other.machine.label for other in served(view)]
     address = machine.address or machine.label
-    step = (f'Look at etcd and at kube-apiserver of this node: talosctl -n {address} service etcd, talosctl -n {address} containers -k.' if machine.answered
-            else f'Get {machine.label} to answer again.')
-    if machine.answered and server.kind in ON_THE_WAY:
+    step = f'Look at etcd and at kube-apiserver of this node: talosctl -n {address} service etcd, talosctl -n {address} containers -k.'
+    if server.kind in ON_THE_WAY:
         step += f' If it runs and is ready, let this control node, and whoever uses the API, reach {address}:6443.'
     return warning(machine.key, title, f'The API is served by {listed(others)}. A load balancer, or a name with several addresses, must lead nobody to this node.',
                    step, asserts=(api_server_down(machine),), explained_by=causes, **more)
@@ -206,7 +210,7 @@ def _dead(view, found, failed):
     step = {'the VIP': 'Look which node holds the VIP: talosctl get addresses on the control plane nodes.',
             'the load balancer': 'Look at the load balancer: is it up, does it listen, are the control plane nodes its backends on port 6443.'}.get(
                 what, 'Look at the address that the endpoint names.')
-    causes = (VIP_LOST, *(unreachable(m) for m in view.control_planes if not m.answered), *(api_server_down(m) for m in _behind(view, found)))
+    causes = (VIP_LOST, *(unreachable(m) for m in view.control_planes if not m.answered), *(fact for m in _behind(view, found) for fact in explained(view, m)))
     return error(found['url'], title, f'The API servers themselves serve ({listed(s.machine.label for s in served(view))}): the fault is {what}. Machines of '
                  'the cluster reach them through KubePrism; clients and new nodes use the endpoint.',
                  f'{step} Until then: kubectl --server https://{_direct(view)}:6443.', evidence=evidence, asserts=(ENDPOINT_DOWN,), explained_by=causes)
