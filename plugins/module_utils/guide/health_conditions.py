@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import PRESENT, addresses_of, listed, ordered, presence
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.judge.addresses import normal
+from ansible_collections.talosops.talos.plugins.module_utils.judge.check import ok
 from ansible_collections.talosops.talos.plugins.module_utils.judge.gates import View
 from ansible_collections.talosops.talos.plugins.module_utils.judge.judge import Judged
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import CONTROL_PLANE, WORKER
@@ -157,7 +158,7 @@ class _Teller:
         reason = condition.skip(self.view) if condition.skip else None
         if reason:
             return self.skipped(condition, reason)
-        said = [(check, outcome) for check in self._of(condition) for outcome in self.outcomes_of(check) if self._counts(condition, outcome)]
+        said = [(check, outcome) for check in self._of(condition) for outcome in self._said(condition, check)]
         bad = [(check, outcome) for check, outcome in said if _fails(condition, check, outcome)]
         if condition.key == 'apid' and self.strangers or condition.key == 'etcd' and self.misfits:
             return self._not_as_named(condition, bad)
@@ -200,6 +201,17 @@ class _Teller:
 
     def _of(self, condition):
         return [self.checks[name] for name in condition.checks if name in self.checks]
+
+    def _said(self, condition, check):
+        """The outcomes of a check that are about the condition.
+
+        A check that names only what is wrong has nothing against a subject that it does not name.
+        """
+        outcomes = self.outcomes_of(check)
+        about = [outcome for outcome in outcomes if self._counts(condition, outcome)]
+        if condition.subject and not about and any(outcome.verdict not in (v.UNKNOWN, v.NOT_APPLICABLE) for outcome in outcomes):
+            return [ok(condition.subject)]
+        return about
 
     def _counts(self, condition, outcome):
         """Whether an outcome is about what the condition looks at."""
