@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import NOT_ASKED, REFUSED, UNSUPPORTED
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import GONE, PRESENT, discovery_works, presence
+from ansible_collections.talosops.talos.plugins.module_utils.judge import managers
 from ansible_collections.talosops.talos.plugins.module_utils.judge.addresses import normal
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import Evidence, not_applicable
 from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import NO_QUORUM, NOSPACE
@@ -17,8 +18,6 @@ FORMER = 'the former Node of a machine that has another'
 
 NOT_READ = 'Give a kubeconfig, or an os:admin talosconfig, or find out why the API does not answer.'
 _MAY_NOT = (REFUSED, NOT_ASKED, UNSUPPORTED)
-_CONTROLLERS = (('cluster.x-k8s.io/', 'Cluster API'), ('omni.sidero.dev/', 'Omni'), ('karpenter.sh/', 'Karpenter'),
-                ('cluster-autoscaler.kubernetes.io/', 'the cluster autoscaler'))
 _WHY_FROZEN = {NOSPACE: 'the alarm NOSPACE stands', CORRUPT: 'the alarm CORRUPT stands', NO_QUORUM: 'it has no quorum'}
 
 
@@ -57,12 +56,8 @@ def behind(view, node):
 
 def controller_of(view, node, machine=None):
     """Who makes and removes this Node by itself ("Cluster API", "Omni", …), None where a person does."""
-    marks = [*(node.get('annotations') or {}), *(node.get('labels') or {})]
-    for prefix, name in _CONTROLLERS:
-        if any(mark.startswith(prefix) for mark in marks):
-            return name
     machines = [machine] if machine is not None and machine.answered else view.snapshot.answering()
-    return 'Omni' if any(each.value('SiderolinkStatuses') for each in machines) else None
+    return managers.of_node(node) or managers.of_machines(machines)
 
 
 def why_frozen(view):

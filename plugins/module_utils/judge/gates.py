@@ -20,7 +20,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge.signatures im
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
 
 GATE_READS = ('Version', 'MachineTypes', 'MachineStatuses', 'ServiceList', 'Identities', 'Affiliates', 'Members', 'NodeIPConfigs',
-              'NodeAddressFilters', 'Time', 'EtcdStatus')
+              'NodeAddressFilters', 'Time', 'EtcdStatus', 'SiderolinkStatuses')
 GATE_LOGS = ('machined',)
 
 CLOCKS_AGREE = timedelta(seconds=60)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ansible_collections.talosops.talos.plugins.module_utils.judge import causes, nodes_source, verdict as v
+from ansible_collections.talosops.talos.plugins.module_utils.judge import causes, managers, nodes_source, verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import ALL, CONTROL_PLANES, WORKERS, Outcome, unknown
 from ansible_collections.talosops.talos.plugins.module_utils.judge.gates import View
 from ansible_collections.talosops.talos.plugins.module_utils.judge.sections import BY_KEY, CUSTOM, SECTIONS
@@ -32,7 +32,8 @@ def judge(snapshot, settings, checks):
     view = View(snapshot, settings)
     outcomes_of = Judged(checks, view)
     judged = [(check, outcomes_of(check)) for check in checks]
-    findings = _unique(_finding(check, outcome, view) for check, outcomes in judged for outcome in outcomes
+    managed_by = managers.of(view)
+    findings = _unique(managers.leave_to(managed_by, _finding(check, outcome, view)) for check, outcomes in judged for outcome in outcomes
                        if v.rank(outcome.verdict) > v.rank(v.OK))
     causes.link(findings)
     findings = causes.in_order(findings)
@@ -54,6 +55,7 @@ def judge(snapshot, settings, checks):
         'talos': ', '.join(versions) or None,
         'kubernetes': (kubernetes.value or {}).get('gitVersion') if kubernetes is not None and kubernetes.ok else None,
         'kubernetes_source': snapshot.kubernetes.get('source'),
+        'managed_by': managed_by,
         'role': ', '.join((snapshot.client.get('certificate') or {}).get('roles') or []) or None,
         'collection': snapshot.collection,
         'control_node': dict(snapshot.control_node),

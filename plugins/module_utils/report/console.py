@@ -80,6 +80,7 @@ def _head(report, paint):
              f'Kubernetes {report["kubernetes"]}' if report.get('kubernetes') else None,
              f'{answered} of {len(report["nodes"])} machines read',
              f'as {report["role"]}' if report.get('role') else None,
+             f'managed by {" and ".join(report["managed_by"])}' if report.get('managed_by') else None,
              report.get('started_at')]
     return lines + _wrap(', '.join(_clean(fact) for fact in facts if fact), '', '  ') + _sources(report)
 

@@ -94,6 +94,12 @@ def test_no_single_datum_hides_a_problem_when_it_is_missing(name, ran):
     assert removal.violations(snapshot, settings.build(CHECKS), CHECKS, removal.each(snapshot)) == []
 
 
+@pytest.mark.parametrize(('name', 'manager'), [('omni', 'Omni'), ('cluster-api', 'Cluster API')])
+def test_a_managed_cluster_is_marked_so(name, manager, ran):
+    _code, console, report, _out = ran(next(path for path in SCENARIOS if path.stem == name))
+    assert report['managed_by'] == [manager] and f'managed by {manager}' in ' '.join(console.split())
+
+
 @pytest.mark.skipif(not netns.available(), reason='needs a network namespace')
 def test_a_scenario_reads_the_same_wherever_it_runs(tmp_path):
     """Same findings about the same addresses, on the loopback and in a namespace; the console names no mapped address."""
