@@ -68,7 +68,7 @@ def controller_failing(view):
             outcomes.append(unknown(machine.key, f'whether controllers fail on {machine.label}: log {LOG}: {machine.log(LOG).why()}',
                                     nodes=[machine.key],
                                     explained_by=('role', 'not_judged')))
-        elif not (view.young(machine) or view.in_progress(machine) or view.kubernetes.settling()):
+        elif not (view.young(machine) or view.signatures.young(machine) or view.in_progress(machine) or view.kubernetes.settling()):
             for controller in failing(view, machine):
                 if controller.streak >= view.threshold('controller_failures') and controller.age <= view.threshold('controller_failing_seconds') \
                         and controller.name != ACQUIRE:
