@@ -12,7 +12,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge import custom
 from ansible_collections.talosops.talos.plugins.module_utils.judge import settings as settings_
 from ansible_collections.talosops.talos.plugins.module_utils.judge.judge import judge
 
-_CHECKS = (
+CHECKS = (
     *network_configuration.CHECKS,
     *talos_api.CHECKS,
     *system_requirements.CHECKS,
@@ -26,8 +26,8 @@ _CHECKS = (
     *controller_runtime.CHECKS,
     *clocks.CHECKS,
     *upgrades.CHECKS,
+    *log_lines.CHECKS,
 )
-CHECKS = (*_CHECKS, *log_lines.beside(_CHECKS))
 
 
 def diagnose(snapshot, settings=None):

@@ -159,9 +159,3 @@ def _check(section):
 
 
 CHECKS = tuple(_check(section) for section in KEYS if owned(section))
-
-
-def beside(checks):
-    """The checks of lines for the sections that these checks judge: lines alone judge no section."""
-    judged = {check.section for check in checks}
-    return tuple(check for check in CHECKS if check.section in judged)

@@ -162,7 +162,7 @@ def test_two_of_three_are_killed():
     told.follow(DEAD, 'talos_api.endpoint_dead')
     # silent
     assert told.verdict('etcd.service_not_healthy') == 'ok'
-    assert not {'ok', 'info'} & {told.section(key) for key in ('controlplane.static_pods', 'controlplane.pod_status', 'controlplane.manifests')}
+    assert not {'ok', 'info'} & {told.section(key) for key in ('controlplane.pod_status', 'controlplane.manifests', 'controlplane.other')}
 
 
 def test_and_half_a_minute_later():
@@ -367,6 +367,22 @@ def test_a_cluster_that_was_never_bootstrapped():
     told.follow('etcd.not_bootstrapped', 'kubernetes_api.api_down')
     # silent
     assert told.section('kubelet.not_running') == told.verdict('talos_api.trustd_not_serving') == 'ok'
+
+
+def test_a_state_volume_that_failed():
+    """Recorded on m1: the boot stops, the services of the cluster were never made, apid answers."""
+    snapshot = machines.metal(later=7200)
+    for machine in snapshot.machines:
+        machine.value('MachineStatuses')[0]['created'] = ago(snapshot, 3 * 86400)
+    w1 = node(snapshot, 'w1')
+    machines.spec(w1, 'VolumeStatuses', 'STATE').update(phase='failed', errorMessage='error formatting XFS: exit status 1')
+    w1.value('ServiceList')['services'] = [one for one in w1.value('ServiceList')['services'] if one['id'] in ('apid', 'containerd', 'machined', 'udevd')]
+    booting(w1, reason='kubelet not running')
+    set_ready(snapshot, 'w1', 'Unknown', 3600)
+    told = Told(snapshot)
+    assert told.roots() == {'system_requirements.volume_failed'} and told.of('system_requirements.volume_failed')[0]['verdict'] == 'critical'
+    told.follow('system_requirements.volume_failed', 'kubelet.not_running', 'kubelet.node_not_ready')
+    assert told.verdict('talos_api.apid_not_healthy') == 'ok'
 
 
 def test_a_machine_in_maintenance_mode():
