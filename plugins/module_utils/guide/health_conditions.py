@@ -26,7 +26,7 @@ OK, NOT_MET, SKIPPED, UNKNOWN = 'ok', 'not_met', 'skipped', 'unknown'
 ALL, PLANES, CLUSTER = 'all', 'control_planes', 'cluster'
 
 # What is looked at beside what the checks read.
-READS = ('MachineConfigs', 'daemonsets', 'deployments')
+READS = ('MachineConfigs', 'BootstrapManifestsConfigs', 'daemonsets', 'deployments')
 TITLES_MOST = 3
 
 
@@ -39,7 +39,7 @@ class Condition:
     error on. C(beside): checks that only add to the others: what they could not see is told, and does not leave it unknown.
     C(subject): only outcomes on this subject. C(each_machine): a machine on which a check did not apply is unknown.
     C(may_not_apply): the condition is skipped where no check applies; else that means "not yet". C(skip(view)) says why it
-    does not apply, or None; C(excuse(view)) why it is skipped where it is not met.
+    does not apply, or None; C(excuse(view)) why it is skipped where it is not met; C(missing(view)) what must come before it can be met.
     """
 
     key: str
@@ -54,10 +54,14 @@ class Condition:
     may_not_apply: bool = False
     skip: Callable | None = None
     excuse: Callable | None = None
+    missing: Callable | None = None
 
 
 def _no_kubernetes(view):
-    return 'there is no Kubernetes' if view.kubernetes.absent else None
+    """A machine that boots has no kubelet yet: then nobody knows whether there will be Kubernetes."""
+    if view.kubernetes.absent and all(view.stage(machine) == 'running' for machine in view.snapshot.answering()):
+        return 'there is no Kubernetes'
+    return None
 
 
 def _no_cni(view):
@@ -67,14 +71,34 @@ def _no_cni(view):
     return 'the machine configuration says cni: none, whoever installs one decides when Nodes become Ready' if 'none' in names else None
 
 
-def _absent(kind, name, called):
+def _is_there(view, kind, name):
+    """Whether there is such a workload that wants pods; None where they were not listed."""
+    found = view.kubernetes.listed(kind)
+    return None if found is None else any(each['name'] == name and each['wanted'] for each in found)
+
+
+def _comes(view, switch):
+    """Whether a workload that is not there may still be made: in the first ten minutes, unless it is switched off."""
+    switches = {bool(spec.get(switch)) for machine in view.answering_control_planes for spec in [machine.resource('BootstrapManifestsConfigs')]
+                if isinstance(spec, dict) and switch in spec}
+    return view.kubernetes.settling() and switches != {False}
+
+
+def _absent(kind, name, called, switch):
     def skip(view):
-        there = view.kubernetes.listed(kind)
-        if _no_kubernetes(view) or there is None or any(each['name'] == name and each['wanted'] for each in there):
-            return _no_kubernetes(view)
-        return f'there is no {called}'
+        gone = _is_there(view, kind, name) is False and not _comes(view, switch)
+        return _no_kubernetes(view) or (f'there is no {called}' if gone else None)
     return skip
 
+
+def _missing(kind, name, called, switch):
+    def missing(view):
+        return f'the {called} is not there yet' if _is_there(view, kind, name) is False and _comes(view, switch) else None
+    return missing
+
+
+_PROXY = ('daemonsets', 'kube-proxy', 'DaemonSet kube-proxy', 'proxyEnabled')
+_DNS = ('deployments', 'coredns', 'Deployment coredns', 'coreDNSEnabled')
 
 CONDITIONS = (
     Condition('etcd', 'etcd to be healthy', (
@@ -100,11 +124,11 @@ CONDITIONS = (
     Condition('control_plane', 'all control plane components to be ready', (
         'controlplane.component_down', 'kubernetes_api.server_down'), PLANES, each_machine=True, skip=_no_kubernetes),
     Condition('nodes_ready', 'all k8s nodes to report ready', (
-        'kubelet.node_not_ready', 'kubelet.node_status_not_ready'), CLUSTER, skip=_no_kubernetes, excuse=_no_cni),
+        'kubelet.node_not_ready', 'kubelet.node_status_not_ready', 'kubelet.node_not_found'), CLUSTER, skip=_no_kubernetes, excuse=_no_cni),
     Condition('kube_proxy', 'kube-proxy to report ready', ('controlplane.system_pods_down', 'controlplane.addon_not_running'), CLUSTER,
-              subject='kube-system/kube-proxy', skip=_absent('daemonsets', 'kube-proxy', 'DaemonSet kube-proxy')),
+              subject='kube-system/kube-proxy', skip=_absent(*_PROXY), missing=_missing(*_PROXY)),
     Condition('coredns', 'coredns to report ready', ('controlplane.system_pods_down', 'controlplane.addon_not_running'), CLUSTER,
-              subject='kube-system/coredns', skip=_absent('deployments', 'coredns', 'Deployment coredns'), excuse=_no_cni),
+              subject='kube-system/coredns', skip=_absent(*_DNS), missing=_missing(*_DNS), excuse=_no_cni),
     Condition('schedulable', 'all k8s nodes to report schedulable', ('health_checks.cordoned',), CLUSTER, calm=('health_checks.cordoned',),
               skip=_no_kubernetes),
     Condition('etcd_alarms', 'etcd to have no alarms', ('etcd.alarm_nospace', 'etcd.alarm_corrupt'), CLUSTER),
@@ -162,9 +186,10 @@ class _Teller:
         bad = [(check, outcome) for check, outcome in said if _fails(condition, check, outcome)]
         if condition.key == 'apid' and self.strangers or condition.key == 'etcd' and self.misfits:
             return self._not_as_named(condition, bad)
-        if bad:
+        missing = condition.missing(self.view) if condition.missing else None
+        if bad or missing:
             reason = condition.excuse(self.view) if condition.excuse else None
-            return self.skipped(condition, reason) if reason else self._told(condition, NOT_MET, bad)
+            return self.skipped(condition, reason) if reason else self._told(condition, NOT_MET, bad, None if bad else missing)
         unseen = [(check, outcome) for check, outcome in said if outcome.verdict == v.UNKNOWN and not check.sharpens
                   and check.id not in condition.beside]
         if unseen:

@@ -7,7 +7,6 @@ C(SPECS) maps a module's name to the keyword arguments of AnsibleModule and Argu
 
 from __future__ import annotations
 
-from ansible_collections.talosops.talos.plugins.module_utils.guide.health_conditions import KEYS as CONDITIONS
 from ansible_collections.talosops.talos.plugins.module_utils.judge.verdict import CRITICAL, FAIL_ON
 from ansible_collections.talosops.talos.plugins.module_utils.tasks.facts import RESULT_BYTES
 
@@ -40,6 +39,9 @@ SNAPSHOT = {
 SAMPLING = {
     'sample_seconds': {'type': 'float', 'default': 0.0},
 }
+# The keys of guide/health_conditions.py, which is not shipped with modules that judge nothing.
+CONDITIONS = ('etcd', 'etcd_members_consistent', 'etcd_members_control_plane', 'apid', 'memory', 'disk', 'diagnostics', 'kubelet', 'boot',
+              'nodes_registered', 'static_pods', 'control_plane', 'nodes_ready', 'kube_proxy', 'coredns', 'schedulable', 'etcd_alarms')
 EXCLUSIVE = [('talosconfig', 'talosconfig_content'), ('kubeconfig', 'kubeconfig_content')]
 LIMIT = {
     'limit_bytes': {'type': 'int', 'default': RESULT_BYTES},

@@ -231,6 +231,19 @@ def test_what_is_not_installed_is_not_waited_for():
     assert tell(snapshot, 'coredns', c.unknown('cluster', 'not seen'))['state'] == 'unknown'
 
 
+@pytest.mark.parametrize('later, enabled, state', [(0, True, 'not_met'), (0, None, 'not_met'), (0, False, 'skipped'), (86400, True, 'skipped')])
+def test_a_workload_that_is_not_there_yet_is_waited_for_while_the_cluster_is_young(later, enabled, state):
+    """talosctl skips what is not there, also a minute after the bootstrap."""
+    snapshot = recording(later=later)
+    snapshot.kubernetes['data']['deployments'].value[:] = []
+    for machine in planes(snapshot):
+        if enabled is None:
+            lose(machine, 'BootstrapManifestsConfigs')
+        else:
+            machine.resource('BootstrapManifestsConfigs')['coreDNSEnabled'] = enabled
+    assert told(snapshot, 'coredns')['coredns']['state'] == state
+
+
 def test_of_the_pods_only_those_of_the_condition_count():
     snapshot = old()
     proxy = c.error('kube-system/kube-proxy', 'kube-proxy: 1 of 4 pods are ready', '', '')
@@ -248,6 +261,8 @@ def test_a_cluster_without_kubernetes_has_no_kubernetes_to_wait_for():
     snapshot.kubernetes['data'] = {kind: Datum('absent', reason='k8s API server CA config is not set') for kind in snapshot.kubernetes['data']}
     found = told(snapshot, 'kubelet', 'nodes_registered', 'static_pods', 'control_plane', 'nodes_ready', 'kube_proxy', 'coredns', 'schedulable')
     assert {(one['state'], one['reason']) for one in found.values()} == {('skipped', 'there is no Kubernetes')}
+    node(snapshot, 'cp1').resource('MachineStatuses', 'machine')['stage'] = 'booting'  # its kubelet may come
+    assert told(snapshot, 'nodes_ready', 'control_plane')['control_plane']['state'] != 'skipped'
 
 
 # -- machines on their way --------------------------------------------------------------------------------------

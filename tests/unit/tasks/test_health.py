@@ -13,6 +13,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.guide.health_condit
 from ansible_collections.talosops.talos.plugins.module_utils.judge.sections import of_role
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.reads import READS
 from ansible_collections.talosops.talos.plugins.module_utils.tasks import access, facts, health, snapshot
+from ansible_collections.talosops.talos.plugins.module_utils.tasks.arguments import SPECS
 from tests import recorded
 from tests.unit.guide import states
 
@@ -53,6 +54,11 @@ def unreached():
 
 def state_of(result, key):
     return next(one for one in result['conditions'] if one['condition'] == key)
+
+
+def test_the_options_offer_the_conditions_that_there_are():
+    options = SPECS['talos_health']['argument_spec']
+    assert options['conditions']['choices'] == options['checks_skipped']['choices'] == list(KEYS)
 
 
 # -- judged once ------------------------------------------------------------------------------------------------
