@@ -188,7 +188,7 @@ def _section(section, judged, view):
 
 
 def _unique(findings):
-    """One finding for each id: of several, the worst, which then has the evidence of all."""
+    """One finding for each id: of several, the worst, which then has the evidence of all, and establishes what all problems among them do."""
     kept = {}
     for finding in sorted(findings, key=lambda f: -v.rank(f['verdict'])):
         first = kept.setdefault(finding['id'], finding)
@@ -196,6 +196,8 @@ def _unique(findings):
             room = EVIDENCE_MOST - len(first['evidence'])
             first['more_evidence'] += finding['more_evidence'] + max(0, len(finding['evidence']) - room)
             first['evidence'] += finding['evidence'][:room]
+            if v.rank(finding['verdict']) >= v.rank(v.WARNING):
+                first['asserts'] = (*first['asserts'], *finding['asserts'])
     return list(kept.values())
 
 

@@ -168,3 +168,16 @@ def test_the_etcd_checks_cover_the_catalogue():
     assert covered == {f'ETC-{n}' for n in range(1, 19)}
     assert {one.section for one in CHECKS if one.id.startswith('etcd.')} == {'etcd.all_pre', 'etcd.some_pre', 'etcd.alarm',
                                                                              'etcd.quorum_lost', 'etcd.other'}
+
+
+def test_several_outcomes_of_one_subject_are_one_finding_that_explains_what_each_of_them_would():
+    def both(_view):
+        return [c.error('it', 'one', 'x', 'y', asserts=('first',)), c.warning('it', 'two', 'x', 'y', asserts=('second',)),
+                c.unknown('it', 'three', asserts=('third',))]
+
+    def follows(_view):
+        return [c.warning(fact, fact, 'x', 'y', explained_by=(fact,)) for fact in ('first', 'second', 'third')]
+
+    judged = report(snapshot(machine('a')), check(both), check(follows, name='etcd.else'))
+    assert {f['subject']: f['because_of'] for f in judged['findings'] if f['check'] == 'etcd.else'} == {
+        'first': ['etcd.something/it'], 'second': ['etcd.something/it'], 'third': []}
