@@ -17,17 +17,17 @@ from ansible_collections.talosops.talos.plugins.module_utils.guide.kubelet_reque
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import PRESENT, listed, seen
 from ansible_collections.talosops.talos.plugins.module_utils.judge.addresses import is_ip, normal
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
-    ALL, Check, error, info, not_applicable, ok,
+    ALL, Check, error, info, not_applicable, ok, unknown,
 )
 
 INTERNAL, EXTERNAL = 'kubelet.wrong_internal_ip', 'kubelet.wrong_external_ip'
 _SIDEROLINK = ipaddress.ip_network('fdae:41e4:649b:9303::/64')
 _TAILSCALE = ipaddress.ip_network('100.64.0.0/10')
 _WILDCARDS = ('0.0.0.0/0', '::/0')
-_MEANS = ('Other Nodes, the API server and pods of the host network reach this Node under its InternalIP: logs, exec and the pod network go astray with a '
-          'wrong one.')
-_STEP = ('Set machine.kubelet.nodeIP.validSubnets of {name} to {subnet} (talosctl patch machineconfig, first with --dry-run; no reboot, the kubelet restarts '
-         'by itself). Set cluster.etcd.advertisedSubnets as well where etcd advertises the wrong network.')
+_MEANS = ('Other Nodes, the API server and pods of the host network reach this Node under its InternalIP: logs, exec and the pod network go astray '
+          'with a wrong one.')
+_STEP = ('Set machine.kubelet.nodeIP.validSubnets of {name} to {subnet} (talosctl patch machineconfig, first with --dry-run; no reboot, the kubelet '
+         'restarts by itself). Set cluster.etcd.advertisedSubnets as well where etcd advertises the wrong network.')
 
 
 # -- KUB-6: what Talos has for the kubelet ----------------------------------------------------------------------
@@ -46,7 +46,8 @@ def node_ip_missing(view, machine):
     if view.young(machine) or view.in_progress(machine):
         return info(machine.key, title, 'It has just booted, and its network may not be up.', 'Gather again in a few minutes.', nodes=nodes,
                     evidence=evidence)
-    return error(machine.key, title, 'machine.kubelet.nodeIP.validSubnets matches none of its addresses, all of them lie in the pod or service network, or '
+    return error(machine.key, title,
+                 'machine.kubelet.nodeIP.validSubnets matches none of its addresses, all of them lie in the pod or service network, or '
                  'it has none. The kubelet is not started without one.', _STEP.format(name=machine.label, subnet='the network that it shall use'),
                  nodes=nodes, evidence=evidence, asserts=(f'node_ip:{machine.key}',),
                  explained_by=tuple(f'{fact}:{machine.key}' for fact in ('subnet_conflict', 'no_address', 'network')))
@@ -83,7 +84,7 @@ def internal_ip_wrong(view):
 
 def _internal_ip(view, node, machine):
     name, nodes = node['name'], [machine.key] if machine is not None else []
-    found = [normal(a.get('address')) for a in node.get('addresses') or [] if a.get('type') == 'InternalIP']
+    found = sorted(_internal(node))
     external = external_addresses(view, node, machine)
     wrong = [fault for address in found for fault in [_fault(view, node, machine, address, external)] if fault]
     if not found and not external:
@@ -92,7 +93,8 @@ def _internal_ip(view, node, machine):
         return info(name, f'Node {name} has no InternalIP yet', 'With an external cloud provider its controller manager sets it.',
                     'Look at the cloud controller manager.', nodes=nodes, evidence=[of_node(node, 'no InternalIP')])
     if not wrong:
-        return ok(name, nodes=nodes)
+        unread = _unread(view, machine, external)
+        return unknown(name, f'whether Node {name} has the right InternalIP: {"; ".join(unread)}', nodes=nodes) if unread else ok(name, nodes=nodes)
     what, why, subnet, facts = wrong[0]
     shown = f'{found[0]}: ' if len(found) == 1 else f'{listed(found)}: ' if found else ''
     evidence = [of_node(node, f'InternalIP {listed(found) or "none"}')]
@@ -106,6 +108,14 @@ def _internal_ip(view, node, machine):
         return info(name, title, f'{why} Machine or cluster have just started.', 'Gather again in a few minutes.', nodes=nodes, evidence=evidence)
     return error(name, title, f'{why} {_MEANS}', _STEP.format(name=machine.label if machine is not None else name, subnet=subnet), nodes=nodes,
                  evidence=evidence, asserts=(f'node_ip:{machine.key}',) if machine is not None else (), explained_by=facts)
+
+
+def _unread(view, machine, external):
+    """What was not read of a machine that answers, without which an address cannot be called right."""
+    if external or machine is None or not machine.answered:
+        return []
+    found = [f'{kind}: {machine.datum(kind).why()}' for kind in ('NodeAddresses', 'NodeIPs') if not machine.datum(kind).ok]
+    return found + ([] if view.vips_known else ['the virtual IPs are not known'])
 
 
 def _fault(view, node, machine, address, external):
@@ -125,12 +135,13 @@ def _fault(view, node, machine, address, external):
     if own is not None and address not in own:
         return ('the machine has no such address', 'The address has changed since the kubelet registered (DHCP), or is of another machine.', subnet,
                 (f'network:{machine.key}',))
-    if told and address not in told and not told & {normal(a.get('address')) for a in node.get('addresses') or []}:
+    if told and address not in told and not told & _internal(node):
         return (f'Talos has {listed(sorted(told))} for it', 'The kubelet has not taken up what Talos has for it.', subnet, ())
     if _inside(address, _TAILSCALE) and _chosen_freely(machine) and any(not _inside(other, _TAILSCALE) for other in _routed(machine)):
         return ('it is an address of an overlay network (100.64.0.0/10)', 'It was taken because it stands first on the machine.', subnet, ())
     if good and _chosen_freely(machine) and not _of_kubespan(machine, address):
-        return (f'the other Nodes are in {good}, where it has an address as well', 'The kubelet took another interface than those of the other Nodes.', subnet, ())
+        return (f'the other Nodes are in {good}, where it has an address as well',
+                'The kubelet took another interface than those of the other Nodes.', subnet, ())
     return None
 
 
@@ -160,21 +171,23 @@ def _routed(machine):
 
 def _better(view, node, machine):
     """The network in which all other Nodes have their InternalIP, and this machine an address, but not its InternalIP; else None."""
-    mine = {normal(a.get('address')) for a in node.get('addresses') or [] if a.get('type') == 'InternalIP'}
-    others = [{normal(a.get('address')) for a in other.get('addresses') or [] if a.get('type') == 'InternalIP'}
-              for other in view.kubernetes.nodes or [] if other is not node]
-    others = [addresses for addresses in others if addresses]
+    mine = _internal(node)
     families = {ipaddress.ip_address(address).version for address in mine if is_ip(address)}
-    if machine is None or len(others) < 2:
-        return None
-    for prefix in (machine.resource('NodeAddresses', 'routed-no-k8s') or {}).get('addresses') or []:
+    for prefix in (machine.resource('NodeAddresses', 'routed-no-k8s') or {}).get('addresses') or [] if machine is not None else ():
         try:
             network = ipaddress.ip_interface(str(prefix)).network
         except ValueError:
             continue
-        if network.version in families and network.num_addresses > 1 and all(any(_inside(a, network) for a in each) for each in others) and not any(_inside(a, network) for a in mine):
+        if network.version not in families or network.num_addresses == 1 or any(_inside(a, network) for a in mine):
+            continue
+        others = [addresses for other in view.kubernetes.nodes or [] if other is not node for addresses in [_internal(other)] if addresses]
+        if len(others) > 1 and all(any(_inside(a, network) for a in addresses) for addresses in others):
             return str(network)
     return None
+
+
+def _internal(node):
+    return {normal(a.get('address')) for a in node.get('addresses') or [] if a.get('type') == 'InternalIP'}
 
 
 # -- KUB-7 ------------------------------------------------------------------------------------------------------
@@ -214,6 +227,7 @@ CHECKS = (
     Check('kubelet.node_ip_missing', INTERNAL, 'Talos has an address for every kubelet', node_ip_missing, each=ALL, needs=('NodeIPs',),
           reads=(*_READS, 'ServiceList'), logs=('machined', 'controller-runtime'), catalogue='KUB-6'),
     Check('kubelet.internal_ip_wrong', INTERNAL, 'Every Node has the right InternalIP', internal_ip_wrong,
-          reads=(*_READS, 'KubeletSpecs', 'MachineConfigs', 'Members'), logs=('machined', 'controller-runtime', 'kubelet'), cluster_reads=('nodes',), catalogue='KUB-6', sharpens=True),
+          reads=(*_READS, 'KubeletSpecs', 'MachineConfigs', 'Members'), logs=('machined', 'controller-runtime', 'kubelet'), cluster_reads=('nodes',),
+          catalogue='KUB-6', sharpens=True),
     Check('kubelet.external_ip', EXTERNAL, 'What the Nodes have for ExternalIPs', external_ip, cluster_reads=('nodes',), catalogue='KUB-7'),
 )

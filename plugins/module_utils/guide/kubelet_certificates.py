@@ -25,10 +25,10 @@ _MEANS = ('The kubelet has no certificate that anybody can verify: kubectl logs 
           'The pods themselves run.')
 _KUBELET_API = '"controller": "k8s.KubeletStaticPodController"'
 _REFUSED = re.compile(r'x509: [^"\\]+|Unauthorized|Forbidden')
-_EXPIRED = re.compile(r'existing bootstrap client certificate[^"\\]*is expired[^"\\]*|x509: certificate (?:has expired or is not yet valid|signed by unknown '
-                      r'authority)[^"\\]*')
-_TO_THE_API = re.compile(r'Failed to (?:ensure lease exists|update lease|watch|list)|Unable to register node|node status|bootstrap client certificate|'
-                         r'command failed|error getting node')
+_EXPIRED = re.compile(r'existing bootstrap client certificate[^"\\]*is expired[^"\\]*|'
+                      r'x509: certificate (?:has expired or is not yet valid|signed by unknown authority)[^"\\]*')
+_TO_THE_API = re.compile(r'Failed to (?:ensure lease exists|update lease|watch|list)|Unable to register node|node status|'
+                         r'bootstrap client certificate|command failed|error getting node')
 _CA_ROTATED = 'kubelet client certificate does not match any accepted CAs'
 
 
@@ -63,17 +63,20 @@ def _waits(view, csr, name, machine, judgement):
     evidence = [_evidence(csr), *_diagnostic(machine)]
     long = f' for {span(seconds)}' if seconds is not None else ''
     if decided & {'Denied', 'Failed'}:
-        return warning(name, f'The request {csr["name"]} for the serving certificate of {name} was {"denied" if "Denied" in decided else "not signed"}',
+        return warning(name,
+                       f'The request {csr["name"]} for the serving certificate of {name} was {"denied" if "Denied" in decided else "not signed"}',
                        _MEANS, f'kubectl describe csr {csr["name"]}: see who decided so and why. The kubelet asks again after a quarter of an hour.',
                        nodes=nodes, evidence=evidence)
     if 'Approved' in decided:
         return _unsigned(view, csr, name, nodes, evidence, seconds, long)
     title = f'{name} waits{long} for its serving certificate: request {csr["name"]} is pending; {judgement.text}'
     if machine is not None and rotates(machine) is False and not _diagnostics(machine):
-        return info(name, f'{title}. Its kubelet does not use serving certificates of the cluster', 'rotate-server-certificates is not set: the request is a '
+        return info(name, f'{title}. Its kubelet does not use serving certificates of the cluster',
+                    'rotate-server-certificates is not set: the request is a '
                     'left-over.', 'Let it expire.', nodes=nodes, evidence=evidence)
     if seconds is not None and seconds <= view.threshold(CSR_SECONDS) or view.kubernetes.settling(machine):
-        return info(name, title, 'Approvers need a moment, and a new machine some minutes.', 'Gather again in a few minutes.', nodes=nodes, evidence=evidence)
+        return info(name, title, 'Approvers need a moment, and a new machine some minutes.', 'Gather again in a few minutes.', nodes=nodes,
+                    evidence=evidence)
     said, found = approver_evidence(view)
     remedy = None
     node = next((node for node in view.kubernetes.nodes or [] if node['name'] == name), None)
@@ -81,18 +84,21 @@ def _waits(view, csr, name, machine, judgement):
     if owner:
         step = f'{owner} manages this cluster: look there who approves serving requests.'
     elif judgement.verdict == csr_rules.APPROVE or judgement.writes_only:
-        first = f'First repair etcd ({why_frozen(view)}): nothing can be approved before it takes writes again. Then: ' if judgement.writes_only else ''
-        step = f'{first}kubectl certificate approve {csr["name"]} (the newest of this Node only), or install an approver.'
+        first = f'First repair etcd ({why_frozen(view)}): nothing can be approved before it takes writes again. Then: '
+        step = f'kubectl certificate approve {csr["name"]} (the newest of this Node only), or install an approver.'
+        step = f'{first}{step}' if judgement.writes_only else step
         remedy = {'name': 'kubelet_serving_csr', 'args': {'csr': csr['name']}}
     else:
         step = 'Approve nothing before the open question is answered.'
-    return warning(name, title, f'{_MEANS} {said}'.strip(), step, nodes=nodes, evidence=evidence + found, asserts=(f'csr_pending:{name}',), remedy=remedy)
+    return warning(name, title, f'{_MEANS} {said}'.strip(), step, nodes=nodes, evidence=evidence + found, asserts=(f'csr_pending:{name}',),
+                   remedy=remedy)
 
 
 def _unsigned(view, csr, name, nodes, evidence, seconds, long):
     title = f'The request {csr["name"]} for the serving certificate of {name} was approved and is not signed{long}'
     if seconds is not None and seconds <= view.threshold(CSR_SECONDS):
-        return info(name, title, 'kube-controller-manager signs it within a moment.', 'Gather again in a few minutes.', nodes=nodes, evidence=evidence)
+        return info(name, title, 'kube-controller-manager signs it within a moment.', 'Gather again in a few minutes.', nodes=nodes,
+                    evidence=evidence)
     return warning(name, title, _MEANS, 'kube-controller-manager signs approved requests: look at its pods and logs.', nodes=nodes, evidence=evidence,
                    explained_by=view.kubernetes.frozen)
 
@@ -100,8 +106,8 @@ def _unsigned(view, csr, name, nodes, evidence, seconds, long):
 def _refused(csr, name, machine, judgement):
     return warning(name, f'The pending request {csr["name"]} of {csr.get("username")} must not be approved: {"; ".join(judgement.why)}',
                    'Whoever approves it lets a kubelet, or somebody in its name, pose as what it is not. Approving all requests at once would do so.',
-                   f'Find out who made it (kubectl get csr {csr["name"]} -o yaml), and leave it unapproved; kubectl certificate deny {csr["name"]} if it is '
-                   'not explained.', nodes=[machine.key] if machine is not None else [], evidence=[_evidence(csr)])
+                   f'Find out who made it (kubectl get csr {csr["name"]} -o yaml), and leave it unapproved; kubectl certificate deny {csr["name"]} '
+                   'if it is not explained.', nodes=[machine.key] if machine is not None else [], evidence=[_evidence(csr)])
 
 
 def _evidence(csr):
@@ -116,7 +122,8 @@ def _diagnostic(machine):
     """Talos's own diagnostic of this machine, and what its log says, as evidence."""
     if machine is None:
         return []
-    return [seen(machine, 'Diagnostics', f'{_DIAGNOSTIC}: {"; ".join([str(spec.get("message") or "")] + [str(each) for each in spec.get("details") or []])}')
+    return [seen(machine, 'Diagnostics',
+                 f'{_DIAGNOSTIC}: {"; ".join([str(spec.get("message") or "")] + [str(each) for each in spec.get("details") or []])}')
             for spec in _diagnostics(machine)]
 
 
@@ -134,19 +141,24 @@ def serving_certificate_missing(view, machine):
     hits = [hit for hit in view.signatures.recent(machine, 'kubelet.tls_internal', 'kubelet.no_serving_cert')
             if hit.age is not None and hit.age <= _RECENT and not _issued_after(csr, hit)]
     if not _diagnostics(machine) and not hits:
+        unread = [f'log {log}: {machine.log(log).why()}' for log in (*(('controller-runtime',) if machine.is_control_plane else ()), 'kubelet')
+                  if not machine.log(log).ok and machine.log(log).state != ABSENT]
+        if unread:
+            return unknown(machine.key, f'whether the kubelet of {machine.label} has a serving certificate: {"; ".join(unread)}', nodes=nodes)
         return ok(machine.key, nodes=nodes)
     if csr is not None and not csr.get('issued'):
         return not_applicable(machine.key, f'told by the request {csr["name"]}', nodes=nodes)
     evidence = _diagnostic(machine) + [hit.evidence() for hit in hits]
-    said = 'its request for one is not approved' if _diagnostics(machine) else 'and no request for one is listed' if view.kubernetes.csrs is not None else \
-        'and whether it asks for one could not be seen'
+    said = 'and no request for one is listed' if view.kubernetes.csrs is not None else 'and whether it asks for one could not be seen'
+    said = 'its request for one is not approved' if _diagnostics(machine) else said
     title = f'the kubelet on {machine.label} has no serving certificate, {said}'
     if view.kubernetes.settling(machine):
-        return info(machine.key, title, 'Normal while a cluster, or a machine, is new.', 'Gather again in a few minutes.', nodes=nodes, evidence=evidence)
+        return info(machine.key, title, 'Normal while a cluster, or a machine, is new.', 'Gather again in a few minutes.', nodes=nodes,
+                    evidence=evidence)
     return warning(machine.key, title, _MEANS,
-                   'kubectl get csr: approve the newest serving request of this Node after a look at its names, or install an approver. Where none is listed, '
-                   'restart the kubelet (talosctl service kubelet restart).', nodes=nodes, evidence=evidence, asserts=(f'csr_pending:{name}',),
-                   explained_by=view.kubernetes.frozen)
+                   'kubectl get csr: approve the newest serving request of this Node after a look at its names, or install an approver. Where none '
+                   'is listed, restart the kubelet (talosctl service kubelet restart).', nodes=nodes, evidence=evidence,
+                   asserts=(f'csr_pending:{name}',), explained_by=view.kubernetes.frozen)
 
 
 def _issued_after(csr, hit):
@@ -168,7 +180,8 @@ def kubelet_api_refused(view, machine):
     evidence = [Evidence(f'{line.text} ({len(found)} times in five minutes)', 'log controller-runtime', machine.label, format_time(line.near))]
     title = f'the kubelet on {machine.label} and Talos do not accept each other: {hit[0]}'
     if view.kubernetes.settling(machine):
-        return info(machine.key, title, 'Normal while a cluster, or a machine, is new.', 'Gather again in a few minutes.', nodes=nodes, evidence=evidence)
+        return info(machine.key, title, 'Normal while a cluster, or a machine, is new.', 'Gather again in a few minutes.', nodes=nodes,
+                    evidence=evidence)
     return error(machine.key, title, 'Their certificates are of different CAs, or a clock is wrong.',
                  'Compare cluster.ca of this machine\'s configuration with the others, and its clock; after a change of the CA restart the kubelet '
                  '(talosctl service kubelet restart).', nodes=nodes, evidence=evidence, explained_by=(f'clock:{machine.key}',))
@@ -192,10 +205,12 @@ def client_certificate_refused(view, machine):
     title = f'the kubelet on {machine.label} and the API server do not accept each other\'s certificates: {hit[0]}'
     if view.kubernetes.settling(machine):
         return info(machine.key, title, 'It may still get a new one.', 'Gather again in a few minutes.', nodes=nodes, evidence=evidence)
-    return error(machine.key, title, 'The kubelet cannot report, so its Node becomes not Ready. A certificate that was not renewed in time runs out after a '
+    return error(machine.key, title,
+                 'The kubelet cannot report, so its Node becomes not Ready. A certificate that was not renewed in time runs out after a '
                  'year, and a kubelet that runs for longer without a restart may hold on to it.',
-                 'Compare the clock of this machine with the others first. Then restart the kubelet (talosctl service kubelet restart): it asks for a new '
-                 'certificate.', nodes=nodes, evidence=evidence, asserts=(f'kubelet.credentials:{machine.key}',), explained_by=(f'clock:{machine.key}',),
+                 'Compare the clock of this machine with the others first. Then restart the kubelet (talosctl service kubelet restart): it asks for '
+                 'a new certificate.', nodes=nodes, evidence=evidence, asserts=(f'kubelet.credentials:{machine.key}',),
+                 explained_by=(f'clock:{machine.key}',),
                  remedy={'name': 'kubelet_restart', 'args': {'node': machine.key}})
 
 
@@ -203,7 +218,8 @@ def _ca_rotated(view, machine):
     lines = _recent(view, machine, 'controller-runtime', _CA_ROTATED)
     if not lines:
         return None
-    return info(machine.key, f'the kubelet on {machine.label} gets a new client certificate', 'Its old one is of a CA that is not accepted any more: the CA '
+    return info(machine.key, f'the kubelet on {machine.label} gets a new client certificate',
+                'Its old one is of a CA that is not accepted any more: the CA '
                 'was exchanged.', 'None.', nodes=[machine.key],
                 evidence=[Evidence(lines[-1].text, 'log controller-runtime', machine.label, format_time(lines[-1].near))])
 
@@ -227,7 +243,8 @@ def _recent(view, machine, log, needle):
 
 CHECKS = (
     Check('kubelet.serving_csr_pending', SECTION, 'No kubelet waits for its serving certificate', serving_csr_pending,
-          reads=('Nodenames', 'HostnameStatuses', 'AddressStatuses', 'NodeAddresses', 'NodeIPConfigs', 'KubeletSpecs', 'MachineConfigs', 'Diagnostics',
+          reads=('Nodenames', 'HostnameStatuses', 'AddressStatuses', 'NodeAddresses', 'NodeIPConfigs', 'KubeletSpecs', 'MachineConfigs',
+                 'Diagnostics',
                  'MachineStatuses', 'EtcdAlarmList', 'SiderolinkStatuses'),
           cluster_reads=('csrs', 'nodes', 'pods', 'deployments'), catalogue='KUB-5 KUB-11', remedy='kubelet_serving_csr', sharpens=True, thresholds={
               CSR_SECONDS: Threshold(300, 's', 'how long a certificate request of a kubelet may be pending')}),

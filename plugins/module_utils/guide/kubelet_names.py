@@ -7,18 +7,17 @@ from __future__ import annotations
 import re
 
 from ansible_collections.talosops.talos.plugins.module_utils.guide.kubelet_common import no_cluster, of_node
-from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed, members, ordered, seen
+from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import addresses_of, listed, members, ordered, seen
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
     ALL, Check, critical, error, info, not_applicable, ok, unknown, warning,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import node_addresses
-from ansible_collections.talosops.talos.plugins.module_utils.judge.addresses import normal
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.machines import kubernetes_machine_id
 
 SECTION = 'kubelet.wrong_node_name'
 _LONGEST = 63
-_RENAME = ('Set the host name by one way only (machine.network.hostname, or a HostnameConfig document, or the platform, or DHCP; no reboot). The kubelet '
-           'restarts and registers anew; then delete the old Node.')
+_RENAME = ('Set the host name by one way only (machine.network.hostname, or a HostnameConfig document, or the platform, or DHCP; no reboot). The '
+           'kubelet restarts and registers anew; then delete the old Node.')
 
 
 def nodename(hostname):
@@ -28,7 +27,7 @@ def nodename(hostname):
 
 
 def node_name_wrong(view, machine):
-    """The Node name of each machine is made from its host name, and its kubelet has registered under it."""
+    """The Node name of each machine is made from its host name."""
     nodes = [machine.key]
     if view.stage(machine) == 'maintenance' or (machine.datum('ServiceList').ok and view.kubelet.service(machine) is None):
         return not_applicable(machine.key, f'{machine.label} has no kubelet', nodes=nodes)
@@ -46,11 +45,30 @@ def node_name_wrong(view, machine):
                      evidence=evidence, asserts=(f'node_name:{machine.key}',))
     if name and name not in (short, full):
         return _mismatch(view, machine, f'{machine.label} has the Node name {name}, which is not made of its host name {hostname}', evidence)
-    registered = _registered_as(view, machine)
-    if name and registered is not None and registered['name'] != name:
-        evidence.append(of_node(registered, f'Node {registered["name"]} has the id or the address of {machine.label}'))
-        return _mismatch(view, machine, f'{machine.label} is Node {registered["name"]} in Kubernetes, not {name}', evidence)
     return ok(machine.key, nodes=nodes)
+
+
+def node_name_differs(view):
+    """Every machine that has a Node is registered under the name that Talos gives it."""
+    early = no_cluster(view)
+    if early:
+        return early
+    if not view.kubernetes.read:
+        return view.kubernetes.unread('whether kubelets registered under the right names', 'nodes')
+    outcomes = []
+    for machine in ordered(view.snapshot.answering()):
+        registered, name = _registered_as(view, machine), (machine.resource('Nodenames', 'nodename') or {}).get('nodename')
+        if registered is None or registered['name'] == name:
+            continue
+        if not name:
+            outcomes.append(unknown(machine.key,
+                                    f'whether {machine.label} is rightly Node {registered["name"]}: Nodenames: {machine.datum("Nodenames").why()}',
+                                    nodes=[machine.key]))
+            continue
+        outcomes.append(_mismatch(view, machine, f'{machine.label} is Node {registered["name"]} in Kubernetes, not {name}', [
+            of_node(registered, f'Node {registered["name"]} has the id or the address of {machine.label}'),
+            seen(machine, 'Nodenames', f'Node name {name}')]))
+    return outcomes or ok('cluster')
 
 
 def _mismatch(view, machine, title, evidence):
@@ -61,10 +79,8 @@ def _mismatch(view, machine, title, evidence):
 
 
 def _registered_as(view, machine):
-    """The only Node that has the id or an address of this machine; None where there is none, where it has its own name, or where several have."""
-    if not view.kubernetes.read:
-        return None
-    mine, wanted = {normal(a) for a in (machine.address, *machine.addresses) if a} - {normal(v) for v in view.vips}, kubernetes_machine_id(machine.key)
+    """The only Node that has the id or an address of this machine; None where none has, or several."""
+    mine, wanted = addresses_of(view, machine), kubernetes_machine_id(machine.key)
     found = [node for node in view.kubernetes.nodes
              if (wanted and node.get('machine_id') == wanted) or mine & node_addresses(node)]
     return found[0] if len(found) == 1 else None
@@ -103,13 +119,16 @@ def node_name_shared(view):
 def _seen_by_discovery(view, machines):
     """Whether a machine lists all of these in discovery: then discovery.name_duplicate tells it."""
     keys = {machine.key for machine in machines}
-    known = {spec.get('nodeId') for machine in view.snapshot.answering() for kind in ('Members', 'Affiliates') for _item, spec in members(machine, kind)}
+    known = {spec.get('nodeId') for machine in view.snapshot.answering() for kind in ('Members', 'Affiliates')
+             for _item, spec in members(machine, kind)}
     return keys <= known
 
 
 CHECKS = (
-    Check('kubelet.node_name_wrong', SECTION, 'Every Node has the name of its machine', node_name_wrong, each=ALL, needs=('HostnameStatuses', 'Nodenames'),
-          reads=('ServiceList', 'MachineStatuses', 'NodeIPConfigs'), cluster_reads=('nodes',), catalogue='KUB-8'),
+    Check('kubelet.node_name_wrong', SECTION, 'Node names are made of host names', node_name_wrong, each=ALL, needs=('HostnameStatuses', 'Nodenames'),
+          reads=('ServiceList', 'MachineStatuses'), catalogue='KUB-8'),
+    Check('kubelet.node_name_differs', SECTION, 'Every kubelet is registered under the name of its machine', node_name_differs,
+          reads=('Nodenames', 'MachineStatuses', 'NodeIPConfigs'), cluster_reads=('nodes',), catalogue='KUB-8', sharpens=True),
     Check('kubelet.node_name_shared', SECTION, 'Every machine has a Node name of its own', node_name_shared,
           reads=('Nodenames', 'Members', 'Affiliates', 'ServiceList'), cluster_reads=('nodes',), catalogue='KUB-8'),
 )

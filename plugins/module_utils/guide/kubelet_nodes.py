@@ -61,7 +61,8 @@ def _outcome(view, node, machine, cause):
     evidence = [ready_evidence(node), *cause.evidence]
     if seconds <= view.threshold(SECONDS) or view.kubernetes.settling(machine) or (machine is not None and view.in_progress(machine)):
         means = _GUIDE if cause.cni else cause.means
-        return info(name, title, f'{means} It is so for a short while only, or machine or cluster have just started.', 'Gather again in a few minutes.',
+        return info(name, title, f'{means} It is so for a short while only, or machine or cluster have just started.',
+                    'Gather again in a few minutes.',
                     nodes=nodes, evidence=evidence)
     return error(name, title, cause.means, cause.next_step, nodes=nodes, evidence=evidence,
                  asserts=(not_ready(name), *((no_cni(name),) if cause.cni else ())), explained_by=cause.explained_by)
@@ -115,7 +116,8 @@ def node_status_not_ready(view):
         return not_applicable('cluster', 'judged by the Nodes themselves')
     doubt = _doubt(view)
     if doubt:
-        return unknown('cluster', f'whether the machines know their Nodes as Ready: {doubt}', next_step=NOT_READ, explained_by=view.kubernetes.troubles)
+        return unknown('cluster', f'whether the machines know their Nodes as Ready: {doubt}', next_step=NOT_READ,
+                       explained_by=view.kubernetes.troubles)
     return [_by_itself(view, machine) for machine in ordered(view.snapshot.answering())]
 
 
@@ -193,7 +195,8 @@ def _pressure(view, node, machine, found):
     explained = ((f'{fact}:{machine.key}',) if fact and machine is not None else ()) + ((not_ready(name),) if kind == 'NetworkUnavailable' else ())
     address = (machine.address or machine.label) if machine is not None else name
     more = {'nodes': [machine.key] if machine is not None else [],
-            'evidence': [of_node(node, f'{kind} is True: {found.get("message") or found.get("reason") or "no reason"}', found.get('lastTransitionTime'))]}
+            'evidence': [of_node(node, f'{kind} is True: {found.get("message") or found.get("reason") or "no reason"}',
+                                 found.get('lastTransitionTime'))]}
     if kind == 'NetworkUnavailable' and view.kubernetes.settling(machine):
         return info(f'{name}/{kind}', f'Node {name}: {kind}', means, 'Gather again in a few minutes.', **more)
     return warning(f'{name}/{kind}', f'Node {name} reports {kind}', means, step.format(address=address), explained_by=explained, **more)
@@ -224,7 +227,8 @@ def node_flapping(view):
                 'Its kubelet cannot reach the API server again and again, or is restarted. Pods are taken away from it and come back.',
                 f'Look at the network between {node["name"]} and the control plane endpoint, and at the log of its kubelet (leases that fail).',
                 nodes=[machine.key] if machine is not None else [],
-                evidence=[of_node(node, f'NodeNotReady {times} times', event_time(last)), ready_evidence(node)], explained_by=(not_ready(node['name']),)))
+                evidence=[of_node(node, f'NodeNotReady {times} times', event_time(last)), ready_evidence(node)],
+                explained_by=(not_ready(node['name']),)))
     return outcomes or ok('cluster')
 
 

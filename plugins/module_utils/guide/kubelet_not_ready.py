@@ -88,10 +88,9 @@ def _runtime(view, node, machine, message):
         evidence = [seen(machine, 'ServiceList', f'cri is {service.get("state")}, {"healthy" if _healthy(service) else "not healthy"}{last}')]
     where = f'the service cri is {service.get("state")}' if down else 'the service cri looks well'
     evidence += [hit.evidence() for hit in _hits(view, machine, 'kubelet.runtime_unknown')]
-    facts = tuple(f'{fact}:{machine.key}' for fact in ('disk_full', 'volume_failed', 'memory')) if machine is not None else ()
     return Cause(f'its container runtime is down ({where})', 'Without containerd the kubelet can neither start nor see a container.',
                  f'Read its log: talosctl -n {_address(machine, node)} logs cri. Look at disk and memory of {name}; if it hangs, reboot the node.',
-                 evidence, explained_by=facts, seen_on_machine=down)
+                 evidence, explained_by=_facts(machine, 'disk_full', 'volume_failed', 'memory'), seen_on_machine=down)
 
 
 def _healthy(service):
@@ -112,7 +111,8 @@ def _cni(view, node, machine):
     if logged:
         text = logged[0].text
         conflict = 'cni0' in text
-        step = f'Drain and reboot {name}: the bridge is made anew.' if conflict else 'Look at kube-controller-manager, and at the size of the pod network.'
+        step = 'Look at kube-controller-manager, and at the size of the pod network.'
+        step = f'Drain and reboot {name}: the bridge is made anew.' if conflict else step
         return Cause('its CNI fails' + (': the bridge cni0 has an address of another pod network' if conflict else ': the Node has no pod CIDR'),
                      'The pod network of a Node changes when its Node object is made anew.' if conflict else
                      'kube-controller-manager gives every Node its part of the pod network.', step, logged, cni=True, seen_on_machine=seen_now)
@@ -132,8 +132,10 @@ def _no_cni(view, node, machine, seen_now):
     sets = [each for each in facts.listed('daemonsets') or [] if is_cni(each)]
     configured = cni_name(view)
     if sets:
-        return Cause(f'its CNI is not up: {sets[0]["name"]} has no pod on it', 'A DaemonSet has a pod on each Node; kube-controller-manager makes it.',
-                     f'kubectl -n {sets[0]["namespace"]} describe daemonset {sets[0]["name"]}; look at kube-controller-manager and at taints of the Node.',
+        return Cause(f'its CNI is not up: {sets[0]["name"]} has no pod on it',
+                     'A DaemonSet has a pod on each Node; kube-controller-manager makes it.',
+                     f'kubectl -n {sets[0]["namespace"]} describe daemonset {sets[0]["name"]}; look at kube-controller-manager and at taints of the '
+                     'Node.',
                      [Evidence(f'DaemonSet {sets[0]["name"]}: {sets[0]["ready"]} of {sets[0]["wanted"]} ready', 'Kubernetes daemonsets')],
                      explained_by=(API_DOWN,), cni=True, seen_on_machine=seen_now)
     evidence = [Evidence('no DaemonSet of a CNI', 'Kubernetes daemonsets')] if facts.listed('daemonsets') is not None else []
@@ -143,7 +145,8 @@ def _no_cni(view, node, machine, seen_now):
                      'Install the CNI (its manifest or chart). Where GitOps does it, look at why it has not come that far.', evidence, cni=True,
                      seen_on_machine=seen_now)
     return Cause('no pod of a CNI is on it', 'A Node is Ready only once its CNI is up.',
-                 'See whether the CNI\'s manifests were applied (talosctl get manifests) and its pods are made: kubectl -n kube-system get daemonsets.',
+                 'See whether the CNI\'s manifests were applied (talosctl get manifests) and its pods are made: kubectl -n kube-system get '
+                 'daemonsets.',
                  evidence, cni=True, seen_on_machine=seen_now)
 
 
@@ -167,11 +170,14 @@ def _trouble(pod):
         if container['state'] == 'waiting' and container['reason'] not in (None, 'PodInitializing', 'ContainerCreating'):
             return container['reason'], f'{container["name"]}: {container["reason"]}, image {container["image"]}{_also(container)}'
         if container['state'] == 'terminated' and container['exit_code'] and not container['ready']:
-            return container['reason'] or 'terminated', f'{container["name"]}: {container["reason"]}, exit code {container["exit_code"]}{_also(container)}'
+            text = f'{container["name"]}: {container["reason"]}, exit code {container["exit_code"]}{_also(container)}'
+            return container['reason'] or 'terminated', text
     waits = next((container for container in pod['containers'] if container['state'] == 'waiting'), None)
     if waits is not None:
         return waits['reason'] or 'waiting', f'{waits["name"]}: {waits["reason"]}'
-    return (pod['reason'], pod['message'] or pod['reason']) if pod['reason'] else (('Pending', 'no container yet') if pod['phase'] == 'Pending' else None)
+    if pod['reason']:
+        return pod['reason'], pod['message'] or pod['reason']
+    return ('Pending', 'no container yet') if pod['phase'] == 'Pending' else None
 
 
 def _also(container):
@@ -188,13 +194,13 @@ def _bad_pod(node, machine, pod, trouble, logged, seen_now):
     evidence = [_of_pod(pod, text), *logged]
     if reason in _PULLS:
         return Cause(f'its CNI is not up, {name} cannot pull its image ({reason})', 'The Node waits for its CNI, and the CNI for its image.',
-                     f'kubectl -n {namespace} describe pod {name}: check registry, mirror, credentials, DNS and the clock of this node. Other Nodes whose '
-                     'CNI runs have the image already.', evidence, cni=True, seen_on_machine=seen_now,
-                     explained_by=tuple(f'{fact}:{machine.key}' for fact in ('image_pull', 'disk_full')) if machine is not None else ())
+                     f'kubectl -n {namespace} describe pod {name}: check registry, mirror, credentials, DNS and the clock of this node. Other Nodes '
+                     'whose CNI runs have the image already.', evidence, cni=True, seen_on_machine=seen_now,
+                     explained_by=_facts(machine, 'image_pull', 'disk_full'))
     state = 'is being started' if reason in _STARTING else 'does not run'
     return Cause(f'its CNI is not up, {name} {state} ({reason})', 'A Node is Ready only once its CNI is up.',
                  f'kubectl -n {namespace} describe pod {name}, and its log: kubectl -n {namespace} logs {name} --previous.', evidence, cni=True,
-                 seen_on_machine=seen_now, explained_by=tuple(f'{fact}:{machine.key}' for fact in ('disk_full', 'memory')) if machine is not None else ())
+                 seen_on_machine=seen_now, explained_by=_facts(machine, 'disk_full', 'memory'))
 
 
 def _of_pod(pod, text):
@@ -211,14 +217,21 @@ def _silent(view, node, machine):
     hits = _hits(view, machine, 'kubelet.unauthorized', 'kubelet.lease_failed')
     evidence = [hit.evidence() for hit in hits]
     refused = next((hit for hit in hits if hit.id == 'kubelet.unauthorized'), None)
-    facts = (*(f'{fact}:{machine.key}' for fact in ('kubelet.credentials', 'network', 'clock')), API_DOWN, *(api_server_down(m) for m in view.control_planes))
+    facts = (*(f'{fact}:{machine.key}' for fact in ('kubelet.credentials', 'network', 'clock')), API_DOWN,
+             *(api_server_down(m) for m in view.control_planes))
     if refused:
         return Cause('its kubelet runs, but the API server refuses its credentials', 'Its certificate ran out, or is of another CA.',
-                     f'Restart the kubelet of {machine.label} (talosctl service kubelet restart), which asks for a new certificate; look at kubectl get csr.',
+                     f'Restart the kubelet of {machine.label} (talosctl service kubelet restart), which asks for a new certificate; look at kubectl '
+                     'get csr.',
                      evidence, explained_by=facts, seen_on_machine=True)
     return Cause('its kubelet runs, but does not report to the API server', 'It does not come through: network, KubePrism, or the endpoint.',
-                 f'Read its log (talosctl -n {_address(machine, node)} logs kubelet --tail 50), and look at the network between it and the control plane '
-                 'endpoint.', evidence, explained_by=facts, seen_on_machine=bool(evidence))
+                 f'Read its log (talosctl -n {_address(machine, node)} logs kubelet --tail 50), and look at the network between it and the control '
+                 'plane endpoint.', evidence, explained_by=facts, seen_on_machine=bool(evidence))
+
+
+def _facts(machine, *names):
+    """Facts of this machine that would explain it."""
+    return tuple(f'{name}:{machine.key}' for name in names) if machine is not None else ()
 
 
 def _hits(view, machine, *ids):

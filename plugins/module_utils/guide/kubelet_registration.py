@@ -8,7 +8,9 @@ What the log says of it is history once the Node exists (edge-cases 44d): 2 to 1
 from __future__ import annotations
 
 from ansible_collections.talosops.talos.plugins.module_utils.guide.kubelet_common import NOT_READ, may_not_read, no_cluster, why_frozen
-from ansible_collections.talosops.talos.plugins.module_utils.guide.kubelet_requests import CSR_SECONDS, machine_named, newest, waiting_since, wanted_name
+from ansible_collections.talosops.talos.plugins.module_utils.guide.kubelet_requests import (
+    CSR_SECONDS, machine_named, newest, waiting_since, wanted_name,
+)
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed, ordered, seen, span
 from ansible_collections.talosops.talos.plugins.module_utils.judge import csr_rules
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
@@ -65,13 +67,15 @@ def _missing(view, machine):
     evidence = [Evidence(f'no Node {name}, and none with an address or the id of {machine.label}', 'Kubernetes nodes', machine.label,
                          view.kubernetes.datum('nodes').at), *(hit.evidence() for hit in hits)]
     if view.kubernetes.settling(machine) or view.in_progress(machine):
-        return info(machine.key, title, 'Expected while a cluster is bootstrapped or a machine has just booted: the kubelet registers once the API server is '
+        return info(machine.key, title,
+                    'Expected while a cluster is bootstrapped or a machine has just booted: the kubelet registers once the API server is '
                     'up.', 'Gather again in a few minutes.', nodes=nodes, evidence=evidence)
     means, step = ('No pod is placed on it, and Talos complains that its node was not found.',
-                   f'Compare talosctl -n {machine.address or machine.label} get nodename with kubectl get nodes, and look at kubectl get csr. If the Node '
-                   'object was deleted while the kubelet ran: talosctl service kubelet restart.')
+                   f'Compare talosctl -n {machine.address or machine.label} get nodename with kubectl get nodes, and look at kubectl get csr. If the '
+                   'Node object was deleted while the kubelet ran: talosctl service kubelet restart.')
     if any(hit.id == 'kubelet.unauthorized' for hit in hits):
-        means = 'The API server refuses its kubelet: another bootstrap token (cluster.token), another CA, or the manifests 00 and 01 were not applied.'
+        means = ('The API server refuses its kubelet: another bootstrap token (cluster.token), another CA, or the manifests 00 and 01 were not '
+                 'applied.')
         step = 'Compare cluster.token and cluster.ca with the other machines, and talosctl get manifests with talosctl get manifeststatus. ' + step
     return error(machine.key, title, means, step, nodes=nodes, evidence=evidence, remedy={'name': 'kubelet_restart', 'args': {'node': machine.key}},
                  explained_by=(f'csr_pending:{name}', f'kubelet.credentials:{machine.key}', f'node_name:{machine.key}', f'clock:{machine.key}',
@@ -98,8 +102,9 @@ def _by_themselves(view, answering):
             unsure += [] if missing else [machine]
     if unsure:
         why = view.kubernetes.datum('nodes').why()
-        outcomes.append(unknown('cluster', f'whether {listed(m.label for m in unsure)} {"has a Node" if len(unsure) == 1 else "have Nodes"}: Kubernetes was '
-                                           f'not read ({why})', nodes=[m.key for m in unsure], next_step=NOT_READ, explained_by=view.kubernetes.troubles))
+        whose = f'{listed(m.label for m in unsure)} {"has a Node" if len(unsure) == 1 else "have Nodes"}'
+        outcomes.append(unknown('cluster', f'whether {whose}: Kubernetes was not read ({why})', nodes=[m.key for m in unsure], next_step=NOT_READ,
+                                explained_by=view.kubernetes.troubles))
     return outcomes or not_applicable('cluster', 'no kubelet is to register')
 
 
@@ -123,7 +128,9 @@ def _client(view, csr):
     name = wanted_name(csr)
     machine = machine_named(view, name) if name else None
     nodes = [machine.key] if machine is not None else []
-    who = name or f'{csr.get("username")} (what it asks for could not be read)'
+    asked = csr.get('asks_for')
+    unnamed = 'what it asks for could not be read' if asked is None else f'it asks for {asked.get("common_name") or "no name"}'
+    who = name or f'{csr.get("username")} ({unnamed})'
     evidence = [Evidence(f'{csr["name"]}: {csr.get("username")} asks for {(csr.get("asks_for") or {}).get("common_name") or "?"}: '
                          f'{", ".join(sorted(decided)) or "Pending"}', 'Kubernetes csrs', None, csr.get('created'))]
     if decided & {'Denied', 'Failed'}:
@@ -153,7 +160,8 @@ def _why_not_approved(view, csr, machine):
                 [Evidence(f'{listed(pod["name"] for pod in managers)}: not ready', 'Kubernetes pods')])
     missing = _missing_bindings(view)
     if missing:
-        return (f'The manifests that allow it were not applied: {listed(missing)}.', 'Compare talosctl get manifests with talosctl get manifeststatus on a '
+        return (f'The manifests that allow it were not applied: {listed(missing)}.',
+                'Compare talosctl get manifests with talosctl get manifeststatus on a '
                 'control plane node.', [Evidence(f'not applied: {listed(missing)}', 'ManifestStatuses')])
     username = csr.get('username') or ''
     if not username.startswith((_BOOTSTRAP_USER, csr_rules.NODE_USER)):
@@ -162,7 +170,8 @@ def _why_not_approved(view, csr, machine):
     if machine is None:
         return ('No machine of that name is known to Talos here: it may be of another cluster with the same token.',
                 'Find out which machine asks. Never approve client requests of unknown nodes.', [])
-    return ('kube-controller-manager should have approved it.', 'Read the log of kube-controller-manager (csrapproving, csrsigning), and compare the token of '
+    return ('kube-controller-manager should have approved it.',
+            'Read the log of kube-controller-manager (csrapproving, csrsigning), and compare the token of '
             'this machine (cluster.token) with the others.', [])
 
 

@@ -126,7 +126,8 @@ def _unsupported(view, machine):
         first, last = support_matrix.kubernetes_range(talos)
         return f'Its version {kubelet} is not supported by Talos {talos}, which is made for {first} to {last}.'
     if support_matrix.kubelet_fits(kubelet, server) is False:
-        return f'Its version {kubelet} does not fit the API server {server}: a kubelet may be {support_matrix.KUBELET_BEHIND} minors older, never newer.'
+        behind = support_matrix.KUBELET_BEHIND
+        return f'Its version {kubelet} does not fit the API server {server}: a kubelet may be {behind} minors older, never newer.'
     return ''
 
 
@@ -143,7 +144,8 @@ def _version_evidence(view, machine):
 
 CHECKS = (
     Check('kubelet.not_running', SECTION, 'The kubelet runs and is healthy', not_running, each=ALL, needs=('ServiceList',),
-          reads=('MachineStatuses', 'NodeIPConfigs', 'Version', 'KubeletSpecs', 'KubeletStatuses', 'ImageList'), logs=('machined', 'controller-runtime'),
+          reads=('MachineStatuses', 'NodeIPConfigs', 'Version', 'KubeletSpecs', 'KubeletStatuses', 'ImageList'),
+          logs=('machined', 'controller-runtime'),
           cluster_reads=('version',), catalogue='KUB-1 KUB-2 KUB-3 EXT-VER', remedy='kubelet_restart', thresholds={
               RESTARTS: Threshold(3, 'count', 'exits of the kubelet within five minutes that make a crash loop'),
               START_SECONDS: Threshold(120, 's', 'how long the kubelet may take to start'),

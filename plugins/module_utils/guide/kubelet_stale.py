@@ -42,7 +42,8 @@ def node_stale(view):
         if standing in (GONE, FORMER) and node_ready(node)[0] != 'True':
             found.append((node, machine, standing))
         elif _cannot_tell(view, node, machine):
-            outcomes.append(unknown(node['name'], f'whether Node {node["name"]} is stale: its machine does not answer, and no control plane node told '
+            outcomes.append(unknown(node['name'],
+                                    f'whether Node {node["name"]} is stale: its machine does not answer, and no control plane node told '
                                                   'which members discovery knows', nodes=[machine.key] if machine else [],
                                     next_step='Read Members of a control plane node.', explained_by=('not_judged', 'role')))
     many = len(found) > view.threshold(SHARE) * len(view.kubernetes.nodes)
@@ -89,8 +90,8 @@ def _advice(view, node, machine, standing, owner, many):
     if member:
         steps.append(f'It is an etcd member as well ({view.etcd.calls(member)}): remove that by its id first, then the Node.')
     if many:
-        steps.append('So many Nodes look stale that this is more likely a fault of discovery or of the view from here: find that out first, and delete '
-                     'nothing.')
+        steps.append('So many Nodes look stale that this is more likely a fault of discovery or of the view from here: find that out first, and '
+                     'delete nothing.')
         return steps, None
     if owner:
         steps.append(f'{owner} made this Node and removes it: look there why it has not, and do not delete it by hand.')
@@ -132,7 +133,9 @@ def _silence(view, node, machine, standing):
     name = node['name']
     if standing == FORMER:
         return [seen(machine, 'Nodenames', f'the machine at {listed(_internal(node)) or "its address"} answers as {machine.label}')]
-    found = [Evidence(f'discovery does not list {name} or {listed(_internal(node)) or "its address"}', 'Members', name)] if discovery_works(view) else []
+    found = []
+    if discovery_works(view):
+        found.append(Evidence(f'discovery does not list {name} or {listed(_internal(node)) or "its address"}', 'Members', name))
     failure = failure_of(view, machine) if machine is not None else None
     if failure and failure.get('text'):
         found.append(Evidence(failure['text'], 'Talos API', name, failure.get('at')))
@@ -161,18 +164,20 @@ def node_duplicate(view):
             outcomes.append(warning(
                 f'address {address}', f'{listed(node["name"] for node in nodes)} have the same InternalIP {address}',
                 'Two Nodes that are Ready cannot both be reached there: logs, exec and the pod network go to one of them.',
-                'Find the machine that has this address (talosctl get addresses); set machine.kubelet.nodeIP.validSubnets on the other one, and delete '
-                'the Node that belongs to no machine.', nodes=[machine.key for machine in machines],
+                'Find the machine that has this address (talosctl get addresses); set machine.kubelet.nodeIP.validSubnets on the other one, and '
+                'delete the Node that belongs to no machine.', nodes=[machine.key for machine in machines],
                 evidence=[of_node(node, f'InternalIP {address}') for node in nodes]))
     return outcomes or ok('cluster')
 
 
 CHECKS = (
-    Check('kubelet.node_stale', SECTION, 'Every Node has a machine', node_stale, reads=('Members', 'Affiliates', 'EtcdMemberList', 'SiderolinkStatuses'),
+    Check('kubelet.node_stale', SECTION, 'Every Node has a machine', node_stale,
+          reads=('Members', 'Affiliates', 'EtcdMemberList', 'SiderolinkStatuses'),
           cluster_reads=('nodes', 'leases'), catalogue='KUB-10', remedy='stale_node', thresholds={
               SECONDS: Threshold(FORGOTTEN_SECONDS, 's', 'how long a Node without a machine may be silent before it is stale'),
               FORMER_SECONDS: Threshold(300, 's', 'how long the former Node of a machine that has another may be silent'),
               SHARE: Threshold(1 / 3, 'ratio', 'share of stale Nodes beyond which it is the view that is doubted')}),
-    Check('kubelet.node_duplicate', SECTION, 'Every Node has an address of its own', node_duplicate, reads=('NodeIPConfigs',), cluster_reads=('nodes',),
+    Check('kubelet.node_duplicate', SECTION, 'Every Node has an address of its own', node_duplicate, reads=('NodeIPConfigs',),
+          cluster_reads=('nodes',),
           catalogue='KUB-10', sharpens=True),
 )

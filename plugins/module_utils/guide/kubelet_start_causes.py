@@ -144,8 +144,8 @@ def _image(view, machine, said):
     return Cause(f'its image {pull.image} cannot be pulled ({pull.failed})',
                  f'{f"The registry {host} was asked. " if host else ""}The kubelet runs from an image; without it the service ends in state Failed '
                  'after about two minutes for an unknown tag, after twenty for other faults.',
-                 'Check that this tag exists (machine.kubelet.image; it begins with a v), and the registry, its mirror settings, DNS, proxy, credentials '
-                 f'and the clock.{final}', evidence, lasting=pull.lasting, explained_by=_facts(machine, ('image_pull', 'clock')))
+                 'Check that this tag exists (machine.kubelet.image; it begins with a v), and the registry, its mirror settings, DNS, proxy, '
+                 f'credentials and the clock.{final}', evidence, lasting=pull.lasting, explained_by=_facts(machine, ('image_pull', 'clock')))
 
 
 def _prestage(view, machine, said):

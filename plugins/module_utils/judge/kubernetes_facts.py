@@ -134,15 +134,25 @@ class KubernetesFacts:
         seen = [machine for machine in answering if machine.datum('ServiceList').ok and machine.datum('NodeIPConfigs').ok]
         return True if seen and len(seen) == len(answering) else None
 
+    @cached_property
+    def _index(self):
+        """The first Node of each machine id, of each address and of each name."""
+        ids, addresses, names = {}, {}, {}
+        for node in self.nodes or []:
+            ids.setdefault(node.get('machine_id'), node)
+            names.setdefault(node.get('name'), node)
+            for address in node_addresses(node):
+                addresses.setdefault(address, node)
+        return ids, addresses, names
+
     def node_of(self, machine):
         """The Node of a machine, or None."""
-        nodes = self.nodes or []
+        ids, addresses, names = self._index
         wanted = kubernetes_machine_id(machine.key)
         virtual = {normal(vip) for vip in self.view.vips}
-        mine = {normal(a) for a in (machine.address, *machine.addresses) if a} - virtual
-        return (next((node for node in nodes if wanted and node.get('machine_id') == wanted), None)
-                or next((node for node in nodes if mine & node_addresses(node)), None)
-                or next((node for node in nodes if machine.name and node.get('name') == machine.name), None))
+        mine = [address for address in dict.fromkeys(normal(a) for a in (machine.address, *machine.addresses) if a) if address not in virtual]
+        return ((ids.get(wanted) if wanted else None) or next((addresses[address] for address in mine if address in addresses), None)
+                or (names.get(machine.name) if machine.name else None))
 
     @cached_property
     def machines(self):

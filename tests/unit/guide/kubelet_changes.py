@@ -51,7 +51,8 @@ def set_ready(snapshot, name, status, since, message=None, reason=None):
 
 def set_condition(snapshot, name, kind, status='True', message='told by a test'):
     conditions = [c for c in node_object(snapshot, name)['conditions'] if c['type'] != kind]
-    node_object(snapshot, name)['conditions'] = [*conditions, {'type': kind, 'status': status, 'message': message, 'lastTransitionTime': ago(snapshot, 600)}]
+    node_object(snapshot, name)['conditions'] = [*conditions, {'type': kind, 'status': status, 'message': message,
+                                                               'lastTransitionTime': ago(snapshot, 600)}]
 
 
 def add_node(snapshot, name, address, status='Unknown', since=MONTH, machine=True, like='w1', **more):
@@ -89,7 +90,8 @@ def csr(snapshot, name='csr-1', of='w1', age=3600, signer='kubernetes.io/kubelet
         spec = node(snapshot, of).resource('KubeletSpecs', 'kubelet')
     if spec and not any(arg.startswith('--rotate-server') for arg in spec['args']):
         spec['args'].append('--rotate-server-certificates=true')
-    conditions = [{'type': 'Approved' if state == 'Issued' else state, 'status': 'True', 'lastTransitionTime': ago(snapshot, max(0, age - 1))}] if state else []
+    conditions = [{'type': 'Approved' if state == 'Issued' else state, 'status': 'True',
+                   'lastTransitionTime': ago(snapshot, max(0, age - 1))}] if state else []
     made = {'name': name, 'uid': f'uid-{name}', 'created': ago(snapshot, age), 'signer': signer,
             'username': f'system:node:{of}' if serving else 'system:bootstrap:abcdef',
             'groups': ['system:nodes', 'system:authenticated'] if serving else ['system:bootstrappers', 'system:authenticated'],

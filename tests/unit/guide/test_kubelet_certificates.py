@@ -136,7 +136,8 @@ def test_a_moment_passes_between_approval_and_certificate():
     assert one(report(snapshot), CHECK)['verdict'] == 'info'
 
 
-@pytest.mark.parametrize('how, verdict', [('argument', 'warning'), ('field', 'warning'), ('off', 'info'), ('nothing', 'info'), ('diagnostic', 'warning')])
+@pytest.mark.parametrize('how, verdict', [('argument', 'warning'), ('field', 'warning'), ('off', 'info'), ('nothing', 'info'),
+                                          ('diagnostic', 'warning')])
 def test_it_matters_only_where_the_kubelet_uses_it(how, verdict):
     snapshot = aged()
     csr(snapshot)
@@ -163,10 +164,14 @@ def test_who_manages_the_cluster_is_named():
 
 def approver(snapshot, ready='False', **container):
     """A pod of an approver."""
-    state = {'name': 'approver', 'init': False, 'ready': ready == 'True', 'restarts': 14, 'image': 'x', 'state': 'waiting', 'reason': 'CrashLoopBackOff',
-             'message': None, 'exit_code': None, 'since': None, 'last': {'reason': 'OOMKilled', 'exit_code': 137, 'at': None, 'message': None}, **container}
-    kube(snapshot, 'pods').append({'namespace': 'kubelet-serving-cert-approver', 'name': 'kubelet-serving-cert-approver-6f8c9d7b5c-x2k4q', 'node': 'w1',
-                                   'conditions': [{'type': 'Ready', 'status': ready}], 'containers': [state], 'phase': 'Running', 'labels': {}, 'owner': None,
+    state = {'name': 'approver', 'init': False, 'ready': ready == 'True', 'restarts': 14, 'image': 'x', 'state': 'waiting',
+             'reason': 'CrashLoopBackOff',
+             'message': None, 'exit_code': None, 'since': None, 'last': {'reason': 'OOMKilled', 'exit_code': 137, 'at': None, 'message': None},
+             **container}
+    kube(snapshot, 'pods').append({'namespace': 'kubelet-serving-cert-approver', 'name': 'kubelet-serving-cert-approver-6f8c9d7b5c-x2k4q',
+                                   'node': 'w1',
+                                   'conditions': [{'type': 'Ready', 'status': ready}], 'containers': [state], 'phase': 'Running', 'labels': {},
+                                   'owner': None,
                                    'reason': None, 'message': None, 'created': None, 'deleted': None, 'host_network': False, 'uid': 'u'})
 
 
@@ -206,9 +211,11 @@ def test_a_reader_has_the_diagnostic():
 
 def test_a_kubelet_without_a_certificate_and_without_a_request():
     snapshot = aged()
-    log(snapshot, 'cp1', 'controller-runtime', (20, controller_failed('KubeletStaticPodController', TLS)), (9, controller_failed('KubeletStaticPodController', TLS)))
+    log(snapshot, 'cp1', 'controller-runtime', (20, controller_failed('KubeletStaticPodController', TLS)),
+        (9, controller_failed('KubeletStaticPodController', TLS)))
     finding = one(report(snapshot), MISSING)
-    assert finding['verdict'] == 'warning' and 'no request for one is listed' in finding['title'] and 'internal error' in finding['evidence'][0]['text']
+    assert finding['verdict'] == 'warning' and 'no request for one is listed' in finding['title']
+    assert 'internal error' in finding['evidence'][0]['text']
 
 
 @pytest.mark.parametrize('seconds, booted', [(400, 9000), (20, 300)])
@@ -248,7 +255,8 @@ def test_diagnostics_that_were_not_read():
 # -- certificates that are not accepted -------------------------------------------------------------------------
 
 @pytest.mark.parametrize('said, verdict', [
-    ('error fetching pod status: Get "https://127.0.0.1:10250/pods": tls: failed to verify certificate: x509: certificate signed by unknown authority', 'error'),
+    ('error fetching pod status: Get "https://127.0.0.1:10250/pods": tls: failed to verify certificate: x509: certificate signed by unknown '
+     'authority', 'error'),
     ('error fetching pod status: Unauthorized', 'error'),
     ('error fetching pod status: pods is forbidden: Forbidden (user=x, verb=get)', 'error'),
     ('error fetching pod status: Get "https://127.0.0.1:10250/pods": dial tcp 127.0.0.1:10250: connect: connection refused', 'ok'),
@@ -267,10 +275,12 @@ def test_an_old_refusal_is_history():
     assert findings(report(snapshot), API) == []
 
 
-EXPIRED = ('{"caller":"lease/controller.go:201","msg":"Failed to ensure lease exists, will retry","err":"Get \\"https://127.0.0.1:7445/x\\": tls: failed to '
+EXPIRED = ('{"caller":"lease/controller.go:201","msg":"Failed to ensure lease exists, will retry","err":"Get \\"https://127.0.0.1:7445/x\\": tls: '
+           'failed to '
            'verify certificate: x509: certificate has expired or is not yet valid: current time 2026-11-22T10:00:00Z is after 2026-11-01T00:00:00Z"}')
-OWN = 'bootstrap.go:266] part of the existing bootstrap client certificate in /etc/kubernetes/kubeconfig-kubelet is expired: 2026-11-01 00:00:00 +0000 UTC'
-REGISTRY = ('{"caller":"log.go:32","msg":"PullImage from image service failed","err":"rpc error: code = Unknown desc = failed to pull: tls: failed to verify '
+OWN = 'bootstrap.go:266] part of the existing bootstrap client certificate in /etc/kubernetes/kubeconfig-kubelet is expired: 2026-11-01 00:00:00'
+REGISTRY = ('{"caller":"log.go:32","msg":"PullImage from image service failed","err":"rpc error: code = Unknown desc = failed to pull: tls: failed '
+            'to verify '
             'certificate: x509: certificate has expired or is not yet valid"}')
 
 
@@ -279,7 +289,8 @@ def test_a_client_certificate_that_ran_out(line):
     snapshot = aged()
     log(snapshot, 'w1', 'kubelet', (30, line), (20, line))
     finding = one(report(snapshot), CLIENT)
-    assert (finding['verdict'], finding['nodes']) == ('error', ['w1']) and 'expired' in finding['title'] and '2 times' in finding['evidence'][0]['text']
+    assert (finding['verdict'], finding['nodes']) == ('error', ['w1'])
+    assert 'expired' in finding['title'] and '2 times' in finding['evidence'][0]['text']
     assert finding['remedy'] == {'name': 'kubelet_restart', 'args': {'node': node(snapshot, 'w1').key}}
     finding = one(report(snapshot, checks=(*kubelet.CHECKS, assertion(f'clock:{node(snapshot, "w1").key}'))), CLIENT)
     assert finding['because_of'] == ['x.cause/it']
@@ -294,7 +305,8 @@ def test_other_certificates_and_old_lines(line, seconds):
 
 def test_a_ca_that_was_exchanged_is_information():
     snapshot = aged()
-    log(snapshot, 'w1', 'controller-runtime', (20, 'kubelet client certificate does not match any accepted CAs, removing {"component": "controller-runtime"}'))
+    log(snapshot, 'w1', 'controller-runtime',
+        (20, 'kubelet client certificate does not match any accepted CAs, removing {"component": "controller-runtime"}'))
     assert one(report(snapshot), CLIENT)['verdict'] == 'info'
 
 

@@ -18,7 +18,7 @@ from tests.unit.guide.kubelet_changes import (
 from tests.unit.guide.test_kubelet_service import set_kubelet
 
 CHECK = 'kubelet.node_not_ready'
-LEASE = '{"caller":"lease/controller.go:201","msg":"Failed to update lease","err":"Put \\"https://127.0.0.1:7445/apis/x\\": dial tcp 127.0.0.1:7445: timeout"}'
+LEASE = '{"caller":"lease/controller.go:201","msg":"Failed to update lease","err":"Put \\"https://127.0.0.1:7445/x\\": dial tcp: i/o timeout"}'
 REFUSED = '{"caller":"cache/reflector.go:227","msg":"Failed to watch","err":"failed to list *v1.RuntimeClass: Unauthorized"}'
 
 
@@ -134,7 +134,8 @@ def test_a_container_runtime_that_is_down():
     snapshot = aged()
     set_ready(snapshot, 'w1', 'False', 700, '[container runtime is down, PLEG is not healthy: pleg was last seen active 4m ago]')
     services = node(snapshot, 'w1').value('ServiceList')['services']
-    next(s for s in services if s['id'] == 'cri').update(state='Waiting', health={'unknown': False, 'healthy': False, 'last_message': '', 'last_change': None})
+    next(s for s in services if s['id'] == 'cri').update(state='Waiting',
+                                                         health={'unknown': False, 'healthy': False, 'last_message': '', 'last_change': None})
     finding = one(report(snapshot), CHECK)
     assert 'container runtime is down (the service cri is Waiting)' in finding['title'] and finding['root'] and 'logs cri' in finding['next_step']
     finding = one(report(snapshot, checks=(*kubelet.CHECKS, assertion(f'disk_full:{node(snapshot, "w1").key}'))), CHECK)
@@ -161,7 +162,8 @@ def test_a_cni_that_crashes():
     assert 'does not run (CrashLoopBackOff)' in finding['title'] and '14 restarts, last end: OOMKilled (1)' in finding['evidence'][1]['text']
 
 
-@pytest.mark.parametrize('name, namespace', [('cilium-x7w2k', 'kube-system'), ('calico-node-abcde', 'calico-system'), ('kube-flannel-ds-x', 'kube-flannel')])
+@pytest.mark.parametrize('name, namespace', [('cilium-x7w2k', 'kube-system'), ('calico-node-abcde', 'calico-system'),
+                                             ('kube-flannel-ds-x', 'kube-flannel')])
 def test_other_cnis_are_found_where_they_live(name, namespace):
     snapshot = aged()
     set_ready(snapshot, 'w1', 'False', 7200)
@@ -273,7 +275,8 @@ def test_under_an_alarm_only_what_the_machine_says_itself_is_a_fault():
 
 # -- other conditions -------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize('kind, fact', [('MemoryPressure', 'memory'), ('DiskPressure', 'disk_full'), ('PIDPressure', None), ('NetworkUnavailable', None)])
+@pytest.mark.parametrize('kind, fact', [('MemoryPressure', 'memory'), ('DiskPressure', 'disk_full'), ('PIDPressure', None),
+                                        ('NetworkUnavailable', None)])
 def test_pressure_is_a_warning(kind, fact):
     snapshot = aged()
     set_condition(snapshot, 'w1', kind)

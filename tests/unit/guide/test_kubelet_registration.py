@@ -32,7 +32,8 @@ def test_what_a_healthy_log_holds_of_it_is_history():
 def test_a_kubelet_that_runs_and_has_no_node():
     snapshot = aged()
     without_node(snapshot)
-    log(snapshot, 'w1', 'controller-runtime', (20, controller_failed('NodeApplyController', '1 error(s) occurred: error getting node: nodes "w1" not found')))
+    log(snapshot, 'w1', 'controller-runtime', (20, controller_failed('NodeApplyController',
+                                                                     '1 error(s) occurred: error getting node: nodes "w1" not found')))
     finding = one(report(snapshot), CHECK)
     assert (finding['verdict'], finding['nodes'], finding['root']) == ('error', ['w1'], True)
     assert finding['remedy'] == {'name': 'kubelet_restart', 'args': {'node': node(snapshot, 'w1').key}}

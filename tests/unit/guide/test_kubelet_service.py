@@ -94,20 +94,24 @@ def test_two_exits_of_a_machine_that_is_no_longer_young_are_a_warning():
 # -- why it exits -----------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize('words, title, step', [
-    ('E1122 run.go:72] \\"command failed\\" err=\\"failed to parse kubelet flag: unknown shorthand flag: \'x\' in -x\\"', "argument 'x'", 'extraArgs'),
+    ('E1122 run.go:72] \\"command failed\\" err=\\"failed to parse kubelet flag: unknown shorthand flag: \'x\' in -x\\"', "argument 'x'",
+     'extraArgs'),
     ('E0228 server.go:193] \\"Failed to validate kubelet flags\\" err=\\"the DynamicKubeletConfig feature gate must be enabled\\"',
      'refuses its arguments (the DynamicKubeletConfig', 'extraArgs'),
     ('run.go:74] \\"command failed\\" err=\\"failed to set feature gates from initial flags-based config: unrecognized feature gate: Gone\\"',
      'feature gate Gone', 'Remove it'),
     ('failed to load kubelet config file, path: /etc/kubernetes/kubelet.yaml, error: strict decoding error: unknown field \\"x\\"',
      'refuses its configuration', 'extraConfig'),
-    ('{\\"msg\\":\\"Failed to start ContainerManager\\",\\"err\\":\\"invalid kernel flag: kernel/panic_on_oops, expected value: 1, actual value: 0\\"}',
+    ('{\\"msg\\":\\"Failed to start ContainerManager\\",\\"err\\":\\"invalid kernel flag: kernel/panic_on_oops, expected value: 1, actual value: '
+     '0\\"}',
      'kernel/panic_on_oops, expected value: 1, actual value: 0', 'machine.sysctls'),
     ('server.go:294] \\"Failed to run kubelet\\" err=\\"failed to run Kubelet: bad --node-ip \\"10.8.12.20,10.8.12.5\\"; must contain\\"',
      'node IP 10.8.12.20,10.8.12.5', 'validSubnets'),
-    ('{\\"msg\\":\\"command failed\\",\\"err\\":\\"failed to run Kubelet: could not init cloud provider\\"}', 'cannot run (could not init cloud provider)', 'log'),
+    ('{\\"msg\\":\\"command failed\\",\\"err\\":\\"failed to run Kubelet: could not init cloud provider\\"}',
+     'cannot run (could not init cloud provider)', 'log'),
     ('write /var/lib/kubelet/x: no space left on device', 'disk is full', 'usage /var'),
-    ('part of the existing bootstrap client certificate in /etc/kubernetes/kubeconfig-kubelet is expired: 2026-01-01', 'certificate is out of its time',
+    ('part of the existing bootstrap client certificate in /etc/kubernetes/kubeconfig-kubelet is expired: 2026-01-01',
+     'certificate is out of its time',
      'clock'),
     ('something else', 'exits with exit code 1', 'logs kubelet'),
 ])
@@ -121,7 +125,8 @@ def test_its_last_words_name_the_cause(words, title, step):
 def test_killed_for_lack_of_memory():
     snapshot = old()
     set_kubelet(snapshot, node(snapshot, 'w1'), 'Waiting', [
-        (second, 'Waiting', 'Error running Containerd(kubelet), going to restart forever: task "kubelet" failed: exit code 137') for second in (20, 12, 4)])
+        (second, 'Waiting', 'Error running Containerd(kubelet), going to restart forever: task "kubelet" failed: exit code 137')
+        for second in (20, 12, 4)])
     memory = Check('system_requirements.memory', 'system_requirements', 'memory', lambda view: error(
         'w1', 'no memory', 'x', 'y', asserts=(f'memory:{node(snapshot, "w1").key}',)))
     finding = one(report(snapshot, checks=(*kubelet_service.CHECKS, memory)), CHECK)
@@ -137,7 +142,8 @@ def test_one_exit_that_a_health_check_followed_is_history():
 
 def test_exits_again_and_again_are_a_warning_although_it_runs_now():
     snapshot = old()
-    events = [event for second in (800, 500, 200) for event in ((second, 'Waiting', FLAG.format('x')), (second - 9, 'Running', 'Health check successful'))]
+    events = [event for second in (800, 500, 200) for event in ((second, 'Waiting', FLAG.format('x')),
+                                                                (second - 9, 'Running', 'Health check successful'))]
     set_kubelet(snapshot, node(snapshot, 'w1'), 'Running', events, healthy=True)
     finding = one(report(snapshot), CHECK)
     assert finding['verdict'] == 'warning' and 'ended 3 times' in finding['title']
@@ -153,7 +159,8 @@ def test_one_exit_without_a_new_start_is_a_fault():
 def test_waiting_for_its_certificate_is_explained_by_an_api_that_is_down():
     snapshot = old()
     crashing(snapshot, 'w1', *['{\\"msg\\":\\"Unable to register mirror pod because node is not registered yet\\"}'] * 3)
-    down = Check('kubernetes_api.down', 'kubernetes_api.endpoint', 'api', lambda view: error('cluster', 'down', 'x', 'y', asserts=('kubernetes.api_down',)))
+    down = Check('kubernetes_api.down', 'kubernetes_api.endpoint', 'api',
+                 lambda view: error('cluster', 'down', 'x', 'y', asserts=('kubernetes.api_down',)))
     finding = one(report(snapshot, checks=(*kubelet_service.CHECKS, down)), CHECK)
     assert 'client certificate' in finding['title'] and finding['because_of'] == ['kubernetes_api.down/cluster']
 
@@ -163,7 +170,8 @@ def test_waiting_for_its_certificate_is_explained_by_an_api_that_is_down():
 @pytest.mark.parametrize('what, title, fact', [
     ('time sync', 'the time is not in sync (waiting for time sync)', 'clock'),
     ('volumes /var/lib, /var/lib/kubelet to be mounted', 'a volume is not mounted', 'volume_failed'),
-    ('volumes /var/lib to be mounted, service "cri" to be "up", time sync, network', 'a volume is not mounted, also the service cri is not up', 'clock'),
+    ('volumes /var/lib to be mounted, service "cri" to be "up", time sync, network', 'a volume is not mounted, also the service cri is not up',
+     'clock'),
     ('service "cri" to be "up"', 'the service cri is not up', 'boot_blocked'),
     ('network', 'the network is not ready', 'network'),
     ('something new', 'it waits for something new', None),

@@ -145,7 +145,8 @@ def test_without_the_nodes_nothing_is_known(state):
     snapshot = aged()
     lose_kube(snapshot, 'nodes', state=state)
     judged = report(snapshot)
-    assert judged['sections']['kubelet.stale_nodes']['verdict'] == 'unknown' and 'Kubernetes was not read' in judged['sections']['kubelet.stale_nodes']['reason']
+    section = judged['sections']['kubelet.stale_nodes']
+    assert section['verdict'] == 'unknown' and 'Kubernetes was not read' in section['reason']
 
 
 # -- duplicates -------------------------------------------------------------------------------------------------
