@@ -8,6 +8,7 @@ import pytest
 
 from ansible_collections.talosops.talos.plugins.module_utils.guide import kubelet
 from ansible_collections.talosops.talos.plugins.module_utils.judge import settings
+from ansible_collections.talosops.talos.plugins.module_utils.judge.gates import GATE_LOGS, GATE_READS
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import Datum
 from tests import removal
 from tests.unit.guide import judging, kubelet_states
@@ -23,6 +24,15 @@ from tests.unit.guide.test_kubelet_registration import SIGNER, without_node
 from tests.unit.guide.test_kubelet_service import crashing, remove_kubelet
 
 SETTINGS = settings.build(kubelet.CHECKS)
+# What the checks say that they look at, and the gates.
+LOOKED_AT = {*GATE_READS, *GATE_LOGS, *(kind for check in kubelet.CHECKS for kind in (*check.needs, *check.reads, *check.logs, *check.cluster_reads))}
+
+
+def _each(snapshot, everywhere=False):
+    """Removals of what is looked at; C(everywhere): of a kind from all machines only."""
+    for name, chosen, state in removal.each(snapshot):
+        if {kind for _name, _mapping, kind in chosen} <= LOOKED_AT and (name.startswith('every ') or not everywhere):
+            yield name, chosen, state
 
 
 def _kubelets(snapshot):
@@ -89,7 +99,7 @@ def test_no_problem_is_hidden_by_what_is_missing(name):
     CHANGES[name](snapshot)
     problems = removal.problems(removal.outcomes(snapshot, SETTINGS, kubelet.CHECKS))
     assert len(problems) >= RAISED[name], problems
-    removals = [*removal.each(snapshot), *removal.some(snapshot, name, 20)]
+    removals = [*_each(snapshot), *removal.some(snapshot, name, 5)]
     assert removal.violations(snapshot, SETTINGS, kubelet.CHECKS, removals) == []
 
 
@@ -99,14 +109,14 @@ def test_what_a_reader_sees_is_not_hidden_either():
     node(snapshot, 'cp3').data['NodeStatuses'] = Datum(READ, [])
     diagnose_csr(snapshot, 'cp1')
     assert len(removal.problems(removal.outcomes(snapshot, SETTINGS, kubelet.CHECKS))) == 3
-    assert removal.violations(snapshot, SETTINGS, kubelet.CHECKS, removal.each(snapshot)) == []
+    assert removal.violations(snapshot, SETTINGS, kubelet.CHECKS, _each(snapshot, everywhere=True)) == []
 
 
 @pytest.mark.parametrize('name', ['healthy', 'healthy-reader', 'nospace-alarm'])
 def test_nothing_is_a_fault_only_because_it_was_not_read(name):
     snapshot = aged(name)
     removals = [(what, chosen, removal.HARMLESS[number % len(removal.HARMLESS)])
-                for number, (what, chosen, _state) in enumerate(removal.each(snapshot))]
+                for number, (what, chosen, _state) in enumerate(_each(snapshot, everywhere=True))]
     assert removal.alarms(snapshot, SETTINGS, kubelet.CHECKS, removals) == []
 
 
