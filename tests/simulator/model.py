@@ -9,6 +9,7 @@ import copy
 import functools
 import hashlib
 import ipaddress
+from dataclasses import replace
 
 from tests.bed import pki
 from tests.simulator import foreign, lifecycle, setup
@@ -178,22 +179,23 @@ class Model:
         names = discovery.get(node.name, discovery.get('all_nodes_see'))
         names = list(self.nodes) if names is None else list(names)
         seen = [self.nodes[name].affiliate if name in self.nodes else self._stranger(name) for name in names]
-        seen += [self._stranger(name, extra.get('addresses')) for name, extra in (discovery.get('extra') or {}).items()]
+        seen += [self._stranger(name, extra.get('addresses'), extra.get('age')) for name, extra in (discovery.get('extra') or {}).items()]
         for name, addresses in (discovery.get('duplicates') or {}).items():
             known = {address for affiliate in seen if affiliate.name == name for address in affiliate.addresses}
             seen += [self._stranger(name, [address]) for address in addresses if address not in known]
         if 'addresses' in discovery:
-            seen = [Affiliate(one.node_id, one.name, tuple(discovery['addresses'] or ()), one.control_plane, one.talos) for one in seen]
+            seen = [replace(one, addresses=tuple(discovery['addresses'] or ()), fqdn=False) for one in seen]
         return sorted({one.node_id: one for one in seen}.values(), key=lambda one: one.node_id)
 
-    def _stranger(self, name, addresses=None):
-        """A machine that discovery knows and the topology does not."""
+    def _stranger(self, name, addresses=None, age=None):
+        """A machine that discovery knows and the topology does not; C(age): since when, from the start without it."""
         if addresses is None:
             address = self.address_of(name)
             addresses = [address] if address else []
         talos = self.state['versions']['talos']
         control_plane = name in self.state['etcd']['members']
-        return Affiliate(identity(self.seed, name, addresses), name, tuple(addresses), control_plane, talos)
+        since = self.clock.wall - values.duration(age) if age else None
+        return Affiliate(identity(self.seed, name, addresses), name, tuple(addresses), control_plane, talos, since=since)
 
     def address_of(self, name):
         """The address of a machine, or of a name that only etcd or Kubernetes knows; None without one."""

@@ -34,6 +34,7 @@ class Affiliate:
     control_plane: bool
     talos: str
     fqdn: bool = False
+    since: object = None
 
     @property
     def nodename(self):

@@ -15,7 +15,8 @@ from tests.simulator.schema import MESSAGES, SPECS
 class Resource:
     """C(spec) is what YAML shows, in its order; C(proto) what only the protobuf form has (or has otherwise).
 
-    C(yaml) is the YAML form where it is not that of C(spec), C(updated_at) when it changed last, where that is known.
+    C(yaml) is the YAML form where it is not that of C(spec), C(since) when it appeared and C(updated_at) when it changed
+    last, where that is known.
     """
 
     id: str
@@ -27,12 +28,13 @@ class Resource:
     annotations: dict = field(default_factory=dict)
     labels: dict = field(default_factory=dict)
     updated_at: object = None
+    since: object = None
     yaml: str | None = None
 
 
 def message(resource, resource_type, namespace, node):
     """The cosi.Resource mapping of a resource of a node, ready to encode."""
-    created = node.boot + timedelta(milliseconds=402)
+    created = resource.since or node.boot + timedelta(milliseconds=402)
     updated = resource.updated_at or (min(created + resource.updated_after, node.model.clock.now()) if resource.version > 1 else created)
     return {
         'metadata': {

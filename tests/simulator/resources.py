@@ -103,8 +103,14 @@ def _members(node):
                 'machineType': 'controlplane' if one.control_plane else 'worker', 'operatingSystem': f'Talos ({one.talos})'}
         if one.control_plane:
             spec['controlPlane'] = {'port': _API_PORT}
-        members[one.nodename] = Resource(one.nodename, 'cluster.MemberController', spec, version=2 if one.node_id == node.identity else 1)
+        members[one.nodename] = Resource(one.nodename, 'cluster.MemberController', spec, version=2 if one.node_id == node.identity else 1,
+                                         since=_since(node, one))
     return list(members.values())
+
+
+def _since(node, one):
+    """When an entry appeared: with this machine's start, or later, as told."""
+    return max(one.since, node.boot) if one.since else None
 
 
 def _affiliate_spec(one):
@@ -116,13 +122,13 @@ def _affiliate_spec(one):
 def _affiliates(node):
     return [
         Resource(one.node_id, 'cluster.LocalAffiliateController' if one.node_id == node.identity else 'cluster.AffiliateMergeController',
-                 _affiliate_spec(one), version=2 if one.node_id == node.identity else 1)
+                 _affiliate_spec(one), version=2 if one.node_id == node.identity else 1, since=_since(node, one))
         for one in node.model.affiliates_of(node)
     ]
 
 
 def _affiliates_raw(node):
-    return [Resource(f'service/{one.node_id}', 'cluster.DiscoveryServiceController', _affiliate_spec(one))
+    return [Resource(f'service/{one.node_id}', 'cluster.DiscoveryServiceController', _affiliate_spec(one), since=_since(node, one))
             for one in node.model.affiliates_of(node) if one.node_id != node.identity]
 
 

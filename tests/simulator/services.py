@@ -33,6 +33,7 @@ _FAILS = {
     'etcd': 'context deadline exceeded',
 }
 NOT_RUNNING = 'service not running'
+_ROUNDS, _ROUND = 4, timedelta(seconds=6)
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,22 @@ def _service(node, service_id):
     last_event = node.told_events.get(service_id)
     if last_event is not None and last_event != events[-1].msg:
         events.append(Event(last_event, state, max(events[-1].at, node.model.clock.wall - timedelta(seconds=47))))
+    if not happened and state == 'Waiting' and 'going to restart' in events[-1].msg:
+        events[-1:] = _rounds(service_id, events)
     changed = [event.at for event in events if event.msg.startswith('Health check')] if health != '?' and not (happened and state != 'Running') else []
     return Service(service_id, state, health, tuple(events), fails if health == 'Fail' else '', changed[-1] if changed else
                    (events[-1].at if health != '?' else None))
+
+
+def _rounds(service_id, events):
+    """The last rounds of a service that is started in vain every six seconds (rec), in place of the last event alone."""
+    last, rounds = events[-1], []
+    for number in range(_ROUNDS, 0, -1):
+        at = last.at - number * _ROUND
+        if at > events[-2].at:
+            rounds.append(Event(last.msg, last.state, at))
+            rounds.append(Event(_TASK.format(service=service_id, pid=PIDS.get(service_id, 250)), 'Running', at + timedelta(seconds=5)))
+    return [*rounds, last]
 
 
 def _why_it_fails(node, service_id):
