@@ -66,24 +66,36 @@ def crash_loop(view, machine):
         said = what.format(what=pattern_hit.group('what'))
         return error(machine.key, f'etcd does not stay up on {machine.label}: {said} ({often})', means,
                      step.format(address=machine.address or machine.label), nodes=[machine.key], evidence=evidence,
-                     asserts=(down(machine),))
+                     asserts=(down(machine),), explained_by=_what_stops_it(machine, said))
     code = _EXIT_CODE.search(crashes[-1].msg)
     said = f' with exit code {code.group(1)}' if code else ''
     log = machine.log('etcd')
     unseen = 'Its log gives no reason that is known here.' if log.ok else f'Its log could not be read: {log.why()}.'
     means = f'{unseen} Talos restarts it every five seconds, for ever.'
     step = f'Read its log: talosctl -n {machine.address or machine.label} logs etcd --tail 200.'
+    causes = ()
     if code and code.group(1) == '137':
+        causes = (f'memory:{machine.key}',)
         means = 'Exit code 137: it was killed, most likely for lack of memory.'
         step = 'Look at the memory of this node (talosctl memory, talosctl dmesg); give it more.'
     if loops:
         return error(machine.key, f'etcd crashes again and again on {machine.label}{said}: {often}', means, step, nodes=[machine.key],
-                     evidence=evidence, asserts=(down(machine),))
+                     evidence=evidence, asserts=(down(machine),), explained_by=causes)
     if CRASHED.match(last.msg):
         return warning(machine.key, f'etcd has just stopped on {machine.label}{said} and is being restarted', means,
-                       'Gather again in a minute. ' + step, nodes=[machine.key], evidence=evidence, asserts=(down(machine),))
+                       'Gather again in a minute. ' + step, nodes=[machine.key], evidence=evidence, asserts=(down(machine),),
+                       explained_by=causes)
     return info(machine.key, f'etcd was restarted on {machine.label}{said} and runs again', means, 'Gather again in a minute.',
                 nodes=[machine.key], evidence=evidence)
+
+
+def _what_stops_it(machine, said):
+    """Facts about the machine that bring such a crash about."""
+    if 'disk is full' in said:
+        return (f'disk_full:{machine.key}',)
+    if 'certificates do not fit' in said:
+        return (f'clock:{machine.key}',)
+    return ()
 
 
 def _crash_cause(view, machine, crashes):

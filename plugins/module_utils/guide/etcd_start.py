@@ -221,7 +221,7 @@ CHECKS = (
     Check('etcd.all_in_pre', 'etcd.all_pre', 'etcd comes past Pre', all_in_pre,
           reads=(*_READS, 'EtcdSpecs'), logs=('machined',), catalogue='ETC-9'),
     Check('etcd.stuck_in_pre', 'etcd.some_pre', 'etcd comes past Pre on every control plane node', stuck_in_pre, each=CONTROL_PLANES,
-          needs=('ServiceList',), reads=(*_READS, 'EtcdSpecs', 'Members', 'EtcdMemberList'), logs=('machined',),
+          needs=('ServiceList',), reads=(*_READS, 'EtcdSpecs', 'Members', 'EtcdMemberList', 'EtcdStatus', 'EtcdDirectory'), logs=('machined',),
           catalogue='ETC-10 ETC-9 ETC-1', remedy='etcd_stale_member'),
     Check('etcd.learner_stuck', 'etcd.some_pre', 'New members become voters', learner_stuck,
           reads=(*_READS, 'EtcdMemberList', 'EtcdStatus', 'EtcdMembers'), logs=('machined',), catalogue='ETC-8', thresholds={

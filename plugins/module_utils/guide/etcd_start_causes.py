@@ -141,6 +141,9 @@ def _join(view, machine):
     waiting = [line for line in facts.pre_lines(machine) if BOOTSTRAP_WAIT in line.text]
     if waiting:
         return _cannot_join(view, machine, 'it still waits for a cluster to join', [facts.quote(machine, 'machined', waiting[-1])])
+    if facts.data_empty(machine) and facts.state(machine) == 'Preparing' and facts.statuses and not facts.with_leader:
+        return _cannot_join(view, machine, 'its data directory is empty, and it still waits for the others',
+                            [seen(machine, 'EtcdDirectory', f'/var/lib/etcd of {machine.label} is empty')])
     return None
 
 

@@ -53,7 +53,8 @@ def test_old_restarts_do_not_count():
 def test_exit_code_137_is_memory():
     snapshot = old()
     crashing(snapshot, text=CRASH.format(137))
-    assert 'lack of memory' in one(report(snapshot), 'etcd.crash_loop')['means']
+    finding = one(report(snapshot), 'etcd.crash_loop')
+    assert 'lack of memory' in finding['means'] and finding['root']
 
 
 def test_the_number_of_restarts_may_be_set():

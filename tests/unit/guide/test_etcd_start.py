@@ -245,6 +245,22 @@ def test_a_join_without_a_leader_follows_from_the_lost_quorum():
     assert one(judged, 'etcd.stuck_in_pre')['because_of'] == ['etcd.quorum_lost/cluster']
 
 
+@pytest.mark.parametrize('leader, empty, causes', [('0' * 16, True, ['etcd.quorum_lost/cluster']), ('0' * 16, False, []), (None, True, [])])
+def test_without_data_it_can_only_join(leader, empty, causes):
+    """A wiped member waits for a quorum, whether its log still says so or not; one that has its data, or a leader to join, waits for something else."""
+    snapshot = stuck()
+    unreachable(node(snapshot, 'cp2'))
+    entries = [{'relative_name': '.'}, *([] if empty else [{'relative_name': 'member'}])]
+    node(snapshot, 'cp3').data['EtcdDirectory'] = Datum(READ, entries)
+    if leader:
+        node(snapshot, 'cp1').value('EtcdStatus').update(leader=leader, errors=['etcdserver: no leader'])
+        for kind in ('EtcdMemberList', 'EtcdAlarmList'):
+            lose(node(snapshot, 'cp1'), kind)
+    finding = finding_of(snapshot)
+    assert finding['verdict'] == 'error' and finding['because_of'] == causes
+    assert ('its data directory is empty' in finding['title']) is bool(causes)
+
+
 def test_without_its_log_the_state_alone_is_reported():
     snapshot = stuck()
     lose(node(snapshot, 'cp3'), 'machined', 'refused', log=True)
