@@ -15,7 +15,7 @@ from datetime import datetime
 
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import FAILED
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed, ordered, seen, span, unread
-from ansible_collections.talosops.talos.plugins.module_utils.guide.talos_api_client import troubles
+from ansible_collections.talosops.talos.plugins.module_utils.guide.talos_api_client import nothing_wrong, troubles
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
     ALL, Check, Threshold, error, info, not_applicable, ok, unknown, warning,
 )
@@ -313,6 +313,29 @@ def certificate_shows_clock(view):
                         unknown('cluster', 'whether certificates tell of wrong clocks: no control plane node answered', explained_by=('not_judged',)))
 
 
+def server_certificate_dates(view):
+    """A served certificate that is expired or not yet valid: nearly always a clock (signature api.cert_time_invalid)."""
+    outcomes = []
+    for trouble in troubles(view):
+        if trouble.kind not in ('expired', 'not_yet_valid'):
+            continue
+        dates = f' (valid {trouble.certificate["not_before"]} to {trouble.certificate["not_after"]})' if trouble.certificate else ''
+        outcomes.append(error(
+            trouble.subject, f'the API certificate of {trouble.label} is expired or not yet valid{dates}',
+            'A machine issues it for 24 hours by its own clock, without waiting for the time to be in sync, and renews it every 12 hours. '
+            'So either its clock is wrong, or that of whoever verified it.',
+            f'Compare the clocks of {trouble.label}, of the control plane nodes and of this control node, and repair time synchronisation '
+            'first; the certificate follows by itself.', nodes=trouble.nodes, evidence=trouble.evidence(), asserts=trouble.asserts(),
+            explained_by=tuple(f'clock:{key}' for key in _clocks_of(view, trouble))))
+    return outcomes or nothing_wrong(view, 'the dates of the served certificates')
+
+
+def _clocks_of(view, trouble):
+    """Keys of the machines by whose clocks a certificate was issued, or refused."""
+    verifiers = [endpoint.machine for endpoint in view.snapshot.endpoints if endpoint.text == trouble.via and endpoint.machine]
+    return [*trouble.nodes, *verifiers]
+
+
 # -- the kernel -------------------------------------------------------------------------------------------------
 
 def kernel_not_synced(view, machine):
@@ -342,6 +365,7 @@ CHECKS = (
     Check('time.certificate_shows_clock', SECTION, 'no certificate tells of a wrong clock', certificate_shows_clock, catalogue='EXT-TIME',
           thresholds={CERTIFICATE: Threshold(30, 'days', 'how long ago a served certificate must have expired to show that its machine\'s clock is '
                                                          'wrong')}),
+    Check('time.server_certificate_dates', SECTION, 'the served certificates are valid now', server_certificate_dates, catalogue='API-3, API-10'),
     Check('time.control_node_clock', SECTION, 'the clock of this control node is that of the machines', control_node_clock, reads=_READS,
           catalogue='EXT-TIME', sharpens=True,
           thresholds={CONTROL_NODE: Threshold(5, 's', 'how far the clock of this control node may be from the machines\'')}),

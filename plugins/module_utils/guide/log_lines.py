@@ -10,6 +10,9 @@ sign of it.
 
 from __future__ import annotations
 
+import re
+
+from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import machine_at
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import ALL, Check, Outcome, Threshold, ok, unknown
 from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import NO_QUORUM, NOSPACE, NOT_BOOTSTRAPPED, down, stale, unreachable
@@ -19,6 +22,8 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge.signatures im
 
 # The sections whose findings may explain a line; the others ask these themselves, and explain none.
 _ASKED = tuple(key for key in KEYS if key not in ('misc.controller_runtime', 'health_checks', CUSTOM))
+# Who called, in a line about a connection that etcd refused.
+_REMOTE = re.compile(r'"remote-addr":"\[?(?P<address>[0-9a-fA-F.:]+?)\]?:\d+"')
 # Parts of the guide whose findings explain each other's lines on a machine.
 _PARTS = (('etcd.',), ('kubelet.',), ('controlplane.', 'kubernetes_api.'))
 
@@ -73,6 +78,9 @@ def _facts(view, hit):
     """The facts that would bring a line about."""
     key, section = hit.machine.key, hit.signature.section
     facts = [f'{fact}:{key}' for fact in ('network', 'disk_full', 'clock', 'volume_failed', 'memory', 'subnet_conflict')]
+    caller = _caller(view, hit)
+    if caller is not None:
+        facts += [f'clock:{caller.key}', unreachable(caller)]
     if section.startswith('etcd.'):
         facts += [NO_QUORUM, NOSPACE]
     if section.startswith(('controlplane.', 'kubernetes_api.', 'kubelet.')):
@@ -95,6 +103,12 @@ def _peer(view, hit):
     """The machine of the etcd member that a line names, or None."""
     member = view.etcd.member(hit.groups.get('peer') or '')
     return view.etcd.machine_of(member) if member else None
+
+
+def _caller(view, hit):
+    """The machine whose connection a line of etcd refuses, or None."""
+    said = _REMOTE.search(hit.line.text)
+    return machine_at(view, said.group('address')) if said else None
 
 
 def _peer_is_not_up(view, hit):

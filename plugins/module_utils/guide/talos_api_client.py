@@ -264,7 +264,7 @@ def unknown_authority(view):
             'this talosconfig belongs to another cluster, or the cluster\'s CA was rotated, or the machine is in maintenance mode, which '
             'cannot always be told apart.',
             step, nodes=trouble.nodes, evidence=trouble.evidence(), asserts=trouble.asserts()))
-    return outcomes or _nothing_wrong(view, 'whether the CA of the context is that of the cluster')
+    return outcomes or nothing_wrong(view, 'whether the CA of the context is that of the cluster')
 
 
 def client_refused(view):
@@ -276,33 +276,10 @@ def client_refused(view):
         f'Check dates and issuer of the client certificate, then the clock of the machine. {_NEW}', nodes=trouble.nodes,
         evidence=trouble.evidence(),
         asserts=trouble.asserts(), explained_by=('client_certificate',)) for trouble in troubles(view) if trouble.kind == 'client_refused']
-    return outcomes or _nothing_wrong(view, 'whether the client certificate is accepted')
+    return outcomes or nothing_wrong(view, 'whether the client certificate is accepted')
 
 
-def server_certificate_dates(view):
-    """A served certificate that is expired or not yet valid: nearly always a clock (signature api.cert_time_invalid)."""
-    outcomes = []
-    for trouble in troubles(view):
-        if trouble.kind not in ('expired', 'not_yet_valid'):
-            continue
-        dates = f' (valid {trouble.certificate["not_before"]} to {trouble.certificate["not_after"]})' if trouble.certificate else ''
-        outcomes.append(error(
-            trouble.subject, f'the API certificate of {trouble.label} is expired or not yet valid{dates}',
-            'A machine issues it for 24 hours by its own clock, without waiting for the time to be in sync, and renews it every 12 hours. '
-            'So either its clock is wrong, or that of whoever verified it.',
-            f'Compare the clocks of {trouble.label}, of the control plane nodes and of this control node, and repair time synchronisation '
-            'first; the certificate follows by itself.', nodes=trouble.nodes, evidence=trouble.evidence(), asserts=trouble.asserts(),
-            explained_by=tuple(f'clock:{key}' for key in _clocks_of(view, trouble))))
-    return outcomes or _nothing_wrong(view, 'the dates of the served certificates')
-
-
-def _clocks_of(view, trouble):
-    """Keys of the machines by whose clocks a certificate was issued, or refused."""
-    verifiers = [endpoint.machine for endpoint in view.snapshot.endpoints if endpoint.text == trouble.via and endpoint.machine]
-    return [*trouble.nodes, *verifiers]
-
-
-def _nothing_wrong(view, what):
+def nothing_wrong(view, what):
     """ok where a control plane node answered; else nothing was seen."""
     if view.answering_control_planes:
         return ok('cluster')
@@ -404,8 +381,6 @@ CHECKS = (
           catalogue='API-3'),
     Check('talos_api.unknown_authority', SECTION, 'the CA of the context is that of the cluster', unknown_authority, catalogue='API-3'),
     Check('talos_api.client_refused', SECTION, 'the client certificate is accepted', client_refused, catalogue='API-3'),
-    Check('talos_api.server_certificate_dates', SECTION, 'the served certificates are valid now', server_certificate_dates,
-          catalogue='API-3, API-10'),
     Check('talos_api.talosconfig_problem', SECTION, 'the talosconfig is sound', talosconfig_problem, catalogue='API-3'),
     Check('talos_api.other_talosconfig', SECTION, 'no other talosconfig lies in the working directory', other_talosconfig,
           catalogue='API-3'),

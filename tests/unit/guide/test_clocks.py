@@ -262,11 +262,23 @@ def at(**after):
 def test_certificates_that_only_a_wrong_clock_explains(begins, ends, told):
     snapshot = refused_by_date(begins, ends)
     found = report(snapshot, checks=(*talos_api.CHECKS, *CHECKS))
-    dates = findings(found, 'talos_api.server_certificate_dates')
+    dates = findings(found, 'time.server_certificate_dates')
     assert [(f['verdict'], f['nodes']) for f in dates] == [('error', ['w1'])]
     clock = findings(found, 'time.certificate_shows_clock')
     assert [(f['verdict'], f['nodes']) for f in clock] == ([('error', ['w1'])] if told else [])
     assert dates[0]['root'] is not bool(told) and (not told or f'far {told}' in clock[0]['title'])
+
+
+def test_a_node_whose_certificate_has_the_wrong_time_is_neither_a_firewall_nor_a_wrong_talosconfig():
+    """The text is the clock's (signature api.cert_time_invalid), whatever its certificate said."""
+    snapshot = states.snapshot()
+    machine = states.dead(snapshot, 'cp3', text='x509: certificate has expired or is not yet valid: current time 2026-11-22T10:00:00Z is after '
+                                                '1970-01-02T00:00:10Z')
+    states.only_endpoint(snapshot, '10.5.0.2')
+    found = report(snapshot, checks=(*talos_api.CHECKS, *CHECKS))
+    dates = findings(found, 'time.server_certificate_dates')
+    assert [(f['section'], f['verdict'], f['subject']) for f in dates] == [('x.time', 'error', machine.key)] and 'clock' in dates[0]['means']
+    assert {found['sections'][key]['verdict'] for key in ('talos_api.firewall', 'talos_api.client_configuration')} == {'ok'}
 
 
 def test_where_nobody_is_verified_no_clock_is_blamed():

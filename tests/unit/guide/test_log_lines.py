@@ -12,7 +12,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.guide import CHECKS
 from ansible_collections.talosops.talos.plugins.module_utils.judge import settings, signatures, verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.judge.judge import judge
 from ansible_collections.talosops.talos.plugins.module_utils.judge.signatures import CATALOGUE
-from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import Datum, format_time
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import Datum, format_time, parse_time
 from tests.tools import make_signatures
 from tests.unit.guide import machines
 from tests.unit.guide.judging import ago, lose, node, unreachable
@@ -173,6 +173,17 @@ def test_a_fact_that_brings_the_line_about_explains_it():
     for machine in snapshot.control_planes():
         machine.value('EtcdAlarmList')['member_alarms'] = [{'member_id': machine.value('EtcdStatus')['member_id'], 'alarm': 'NOSPACE'}]
     assert only_lines(snapshot, CHECKS) == {}
+
+
+@pytest.mark.parametrize('caller, explained', [('cp2', True), ('cp3', False)])
+def test_a_refused_certificate_of_a_machine_whose_clock_is_wrong(caller, explained):
+    snapshot = metal()
+    written(snapshot, node(snapshot, 'cp1'), 'etcd.tls_reject', 20)
+    log = node(snapshot, 'cp1').logs['etcd']
+    node(snapshot, 'cp1').logs['etcd'] = Datum('read', log.value.replace('"remote-addr":"10.5.0.9:', f'"remote-addr":"{node(snapshot, caller).address}:'))
+    time = node(snapshot, 'cp2').value('Time')
+    time['localtime'] = format_time(parse_time(time['localtime']) + timedelta(hours=9))
+    assert bool(only_lines(snapshot, CHECKS)) is not explained
 
 
 @pytest.mark.parametrize('order', [1, -1])

@@ -204,18 +204,6 @@ def test_a_machine_in_maintenance_mode_is_not_called_another_cluster():
     assert 'or the machine is in maintenance mode' in found['means']
 
 
-def test_a_node_whose_certificate_has_the_wrong_time_is_no_firewall():
-    snap = states.snapshot()
-    machine = states.dead(snap, 'cp3', text='x509: certificate has expired or is not yet valid: current time 2026-11-22T10:00:00Z is after '
-                                            '1970-01-02T00:00:10Z')
-    states.only_endpoint(snap, '10.5.0.2')
-    judged = states.report(snap)
-    found = states.finding(judged, 'talos_api.server_certificate_dates')
-    assert (found['verdict'], found['nodes']) == ('error', ['cp3']) and 'clock' in found['means']
-    assert judged['sections']['talos_api.firewall']['verdict'] == 'ok'
-    assert found['subject'] == machine.key
-
-
 def test_one_machine_is_told_once_although_it_is_an_endpoint_too():
     snap = states.snapshot()
     states.dead(snap, 'cp3', text='x509: certificate signed by unknown authority')

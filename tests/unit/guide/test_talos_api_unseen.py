@@ -52,7 +52,7 @@ SAYS_WHY = {check for check, _kind, _name in EVERY} - {'talos_api.path_blocked',
 
 # What is judged by the mere fact that machines and endpoints answered, over connections whose certificates were verified.
 ANSWERING_IS_ENOUGH = {f'talos_api.{name}' for name in (
-    'machine_unreachable', 'nothing_reached', 'client_refused', 'server_certificate_dates', 'certificate_without_address', 'endpoint_is_worker',
+    'machine_unreachable', 'nothing_reached', 'client_refused', 'certificate_without_address', 'endpoint_is_worker',
     'endpoint_dead', 'endpoint_not_talos', 'endpoint_list_short', 'unknown_authority')}
 
 

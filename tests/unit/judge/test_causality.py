@@ -434,8 +434,8 @@ def test_clock_certificates_unreachable():
     wrong_clock(snapshot)
     told = Told(snapshot)
     assert told.roots() == {'time.certificate_shows_clock'}
-    told.follow('time.certificate_shows_clock', 'talos_api.server_certificate_dates', 'kubelet.node_not_ready')
-    assert 'talos_api.server_certificate_dates' in told.behind(told.of('kubelet.node_not_ready')[0])
+    told.follow('time.certificate_shows_clock', 'time.server_certificate_dates', 'kubelet.node_not_ready')
+    assert 'time.server_certificate_dates' in told.behind(told.of('kubelet.node_not_ready')[0])
 
 
 def conflict(snapshot, machine):
@@ -509,7 +509,7 @@ def node_address_alone(snapshot):
 
 @pytest.mark.parametrize('change, check', [
     (nobody_serves_alone, 'kubernetes_api.api_down'), (not_ready_alone, 'kubelet.node_not_ready'), (manifests_alone, 'controlplane.manifest_apply_fails'),
-    (scheduler_alone, 'controlplane.component_down'), (vip_alone, 'kubernetes_api.vip_holder'), (certificate_alone, 'talos_api.server_certificate_dates'),
+    (scheduler_alone, 'controlplane.component_down'), (vip_alone, 'kubernetes_api.vip_holder'), (certificate_alone, 'time.server_certificate_dates'),
     (etcd_address_alone, 'etcd.stuck_in_pre'), (node_address_alone, 'kubelet.node_ip_missing')], ids=lambda value: value if isinstance(value, str) else '')
 def test_without_its_usual_cause_a_consequence_is_a_root(change, check):
     snapshot = aged()
