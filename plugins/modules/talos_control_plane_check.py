@@ -37,6 +37,10 @@ EXAMPLES = r"""
 - name: Nothing worse than a warning is accepted
   ansible.builtin.assert:
     that: result.verdict in ['ok', 'info', 'warning']
+
+- name: Every API server must be ready
+  ansible.builtin.assert:
+    that: result.nodes.values() | map(attribute='components') | map(attribute='kube-apiserver') | rejectattr('state', 'eq', 'ready') | list | length == 0
 """
 
 RETURN = r"""
@@ -74,12 +78,58 @@ findings:
   type: list
   elements: dict
   sample:
-    - id: control_plane.component_down/cp-1
-      check: control_plane.component_down
+    - id: controlplane.component_down/2VfOtOSx2emxA6x9VTL5imfD5t25n1GyE0BgFWmRpKAB:kube-scheduler
+      check: controlplane.component_down
       section: controlplane.pod_status
-      verdict: warning
+      verdict: error
       nodes: [cp-1]
-      subject: cp-1
+      subject: 2VfOtOSx2emxA6x9VTL5imfD5t25n1GyE0BgFWmRpKAB:kube-scheduler
+      title: "kube-scheduler on cp-1 crashes again and again (CrashLoopBackOff, 12 restarts): it does not know the argument --foo"
+nodes:
+  description:
+    - What each control plane node that answers runs of Kubernetes.
+    - C(components) has kube-apiserver, kube-controller-manager and kube-scheduler. C(state) is V(ready), V(running) (whether it is ready was not seen),
+      V(not_ready), V(waiting), V(exited), V(no_container), V(absent), or null where nothing was seen. C(last_end) tells of the instance before.
+    - C(static_pods) are the ids of what Talos defines for the kubelet, C(manifests) what it has rendered and not yet applied. Null was not read.
+  returned: success
+  type: dict
+  sample:
+    cp-1:
+      static_pods: [kube-apiserver, kube-controller-manager, kube-scheduler]
+      components:
+        kube-scheduler:
+          state: waiting
+          reason: CrashLoopBackOff
+          restarts: 12
+          not_ready_since: "2026-11-22T09:20:11.000Z"
+          last_end: {reason: Error, exit_code: 1, at: "2026-11-22T09:58:02Z"}
+          image: registry.k8s.io/kube-scheduler:v1.36.3
+          enabled: true
+      manifests:
+        rendered: [00-kubelet-bootstrapping-token, 01-csr-approver-role-binding, 05-flannel, 10-kube-proxy, 11-core-dns]
+        not_applied: []
+pods_not_ready:
+  description: Pods of kube-system that are not ready, at most 50. Null where the Pods were not read.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - name: coredns-66b7c65bb-tmwfv
+      node: w-1
+      phase: Running
+      reason: CrashLoopBackOff
+      restarts: 41
+kubernetes_unread:
+  description: Why the Pods were not read, null where they were.
+  returned: success
+  type: str
+  sample: the role of the client certificate may not read it (needs os:admin or a kubeconfig)
+unread:
+  description: Control plane nodes whose containers were not read, with the reason.
+  returned: success
+  type: dict
+  sample:
+    cp-3: dialling 10.5.0.13:50000 timed out
 findings_omitted:
   description: How many of the least severe findings did not fit into the result. report.json has all of them.
   returned: success

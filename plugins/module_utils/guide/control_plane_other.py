@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from ansible_collections.talosops.talos.plugins.module_utils.api.errors import TIMED_OUT, UNREACHABLE
 from ansible_collections.talosops.talos.plugins.module_utils.guide.control_plane_common import settling
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed, ordered, seen, span
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
@@ -56,7 +57,7 @@ class Workload:
     name: str
     bad: list = field(default_factory=list)
     good: int = 0
-    waits_for_nodes: int = 0
+    waiting: list = field(default_factory=list)
 
 
 # -- CP-6, KUB-13 -----------------------------------------------------------------------------------------------
@@ -70,7 +71,7 @@ def system_pods_down(view):
         return facts.unread('the pods of kube-system', 'pods', 'nodes')
     if view.components.quorum_lost:
         return unknown('cluster', 'the pods of kube-system: without a leader of etcd what Kubernetes says of them stands still', explained_by=(NO_QUORUM,))
-    outcomes = [_judged(view, workload) for workload in _workloads(view).values() if workload.bad or workload.waits_for_nodes]
+    outcomes = [_judged(view, workload) for workload in _workloads(view).values() if workload.bad or workload.waiting]
     outcomes += [_empty(view, each) for each in facts.listed('deployments') or [] if _has_no_pod(view, each)]
     return outcomes or ok('cluster', title=f'{sum(pod["namespace"] == SYSTEM for pod in facts.pods)} pods in kube-system')
 
@@ -89,7 +90,7 @@ def _workloads(view):
         if bad is None:
             workload.good += condition(pod, 'Ready').get('status') == 'True'
         elif not pod['node'] and _waits_for_nodes(view, pod):
-            workload.waits_for_nodes += 1
+            workload.waiting.append(bad)
         else:
             workload.bad.append(bad)
     return found
@@ -146,10 +147,9 @@ def _waits_for_nodes(view, pod):
 def _judged(view, workload):
     subject = f'{SYSTEM}/{workload.name}'
     if not workload.bad:
-        return info(subject, f'{workload.name}: {workload.waits_for_nodes} pods wait for a Node that is Ready', 'No Node can carry them now.',
-                    'Get the Nodes ready.', explained_by=tuple(not_ready(node['name']) for node in view.kubernetes.nodes))
+        return _waits(view, workload, subject)
     bad = [each for each in workload.bad if each.lasting] or workload.bad
-    count = len(workload.bad) + workload.good + workload.waits_for_nodes
+    count = len(workload.bad) + workload.good + len(workload.waiting)
     title = f'{workload.name}: {listed((_named(each) for each in bad), 4)}'
     if count > 1:
         title = f'{workload.name}: {workload.good} of {count} pods are ready ({listed((_named(each) for each in bad), 4)})'
@@ -160,6 +160,15 @@ def _judged(view, workload):
         return info(subject, title, 'It was started, or its node was, a short while ago.', 'Look again in a few minutes.', **more)
     say = error if not workload.good and (count > 1 or workload.kind == 'Deployment') else warning
     return say(subject, title, _meaning(workload), _step(bad), **more)
+
+
+def _waits(view, workload, subject):
+    """The outcome of pods that no Node can carry before one is Ready."""
+    title = f'{workload.name}: {len(workload.waiting)} pods wait for a Node that is Ready'
+    more = {'evidence': _evidence(view, workload, workload.waiting), 'explained_by': tuple(not_ready(node['name']) for node in view.kubernetes.nodes)}
+    if view.kubernetes.settling() or not any(each.lasting for each in workload.waiting):
+        return info(subject, title, 'No Node can carry them yet.', 'Look again in a few minutes.', **more)
+    return warning(subject, title, 'No Node can carry them now.', 'Get the Nodes ready.', **more)
 
 
 def _named(each):
@@ -269,6 +278,8 @@ def addon_not_running(view):
         return not_applicable('cluster', 'Kubernetes itself was read')
     if view.components.quorum_lost:
         return unknown('cluster', 'kube-proxy and CoreDNS: etcd has no leader, so nothing that Kubernetes runs can be trusted to work', explained_by=(NO_QUORUM,))
+    if facts.datum('pods').state in (TIMED_OUT, UNREACHABLE):
+        return facts.unread('kube-proxy and CoreDNS', 'pods')
     configs = [machine.resource(CONFIG) for machine in view.answering_control_planes if isinstance(machine.resource(CONFIG), dict)]
     if not configs:
         why = '; '.join(f'{m.label}: {m.datum(CONFIG).why()}' for m in ordered(view.answering_control_planes)) or 'no control plane node answered'

@@ -74,14 +74,14 @@ def _server(view, machine):
         kind = asked.code or 'other'
         if knocked is not None and not knocked.get('ok') and kind in ON_THE_WAY:
             kind = knocked.get('kind')  # one that refuses is reached
-        return Server(machine, SILENT, kind, asked.why(), (), asked.at)
+        return Server(machine, SILENT, kind, (asked.reason or asked.why()).rstrip('.'), (), asked.at)
     if knocked is not None:
         at = machine.datum('apiserver_probe').at
         if knocked.get('ok'):
             late = ', but /readyz not in time' if asked.state == TIMED_OUT else ''
             return Server(machine, ANSWERS, None, f'it answers without credentials (HTTP {knocked.get("status")}){late}', (), at, 'apiserver_probe')
         how = NOT_READY if knocked.get('kind') == 'not_ready' else SILENT
-        return Server(machine, how, knocked.get('kind'), knocked.get('text') or '', (), at, 'apiserver_probe')
+        return Server(machine, how, knocked.get('kind'), (knocked.get('text') or '').rstrip('.'), (), at, 'apiserver_probe')
     if not machine.answered and machine.unreachable:
         return Server(machine, SILENT, 'deadline', f'the machine does not answer: {machine.unreachable.get("text")}', (), machine.unreachable.get('at'), 'reach')
     return Server(machine, UNSEEN, None, asked.why())

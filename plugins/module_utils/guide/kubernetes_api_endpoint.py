@@ -64,7 +64,7 @@ def _why_unread(view):
 
 def _nobody(view, found):
     keys, evidence = [server.machine.key for server in found], [server.evidence() for server in found]
-    if all(server.kind in ON_THE_WAY for server in found if server.machine.answered) and _well_inside(view):
+    if _only_from_here(view, found):
         return info('cluster', f'this control node does not reach port 6443 of {listed(s.machine.label for s in found)}, but the cluster does',
                     'Nodes are Ready, KubePrism finds an API server on every machine and etcd has its quorum: a firewall or the routing between this control '
                     'node and the cluster is in the way. Everything that only Kubernetes tells is unknown for this reason.',
@@ -79,6 +79,11 @@ def _nobody(view, found):
     return critical('cluster', title, 'Nothing can be read or changed in Kubernetes, no Node is seen to be alive, nothing is scheduled. Pods that run go on.',
                     'Start with etcd, then kube-apiserver of one control plane node: talosctl service etcd, talosctl containers -k, '
                     'talosctl logs -k <id of kube-apiserver>.', nodes=keys, evidence=evidence, asserts=(API_DOWN,), explained_by=causes)
+
+
+def _only_from_here(view, found):
+    """Nothing came back from any API server, while the cluster itself does well with them."""
+    return all(server.kind in ON_THE_WAY for server in found if server.machine.answered) and _well_inside(view)
 
 
 def _well_inside(view):
@@ -109,6 +114,8 @@ def server_down(view):
 def _none_known(view, what):
     """The outcome of a check that compares with an API server that serves, where none is known to."""
     if servers(view) and all(server.bad for server in servers(view)):
+        if _only_from_here(view, servers(view)):
+            return unknown('cluster', f'{what}: no API server was reached from this control node')
         return not_applicable('cluster', 'none of them was reached: see that check')
     return unknown('cluster', f'{what}: {_why_unread(view)}', explained_by=view.kubernetes.troubles)
 
@@ -128,9 +135,9 @@ def _judged(view, server):
         return info(machine.key, title, 'etcd was not healthy until a short while ago.', 'Look again in a few minutes.', explained_by=causes, **more)
     if not machine.answered:
         return info(machine.key, title, 'The machine itself does not answer, which is the fault; the others serve the API.', explained_by=causes, **more)
-    if view.service(machine, 'etcd') is not None and not view.etcd.running(machine):
-        return info(machine.key, title, 'Talos starts no API server where etcd does not run; the others serve the API.', 'See what is said of etcd.',
-                    explained_by=causes, **more)
+    idle = _idle_below(view, machine)
+    if idle:
+        return info(machine.key, title, f'Its {idle} does not run, which is told there: without it no API server starts.', explained_by=causes, **more)
     if _told_elsewhere(view, machine):
         return info(machine.key, title, 'Why is told of its pod.', 'See the control plane\'s pods.', explained_by=causes, **more)
     others = [other.machine.label for other in served(view)]
@@ -140,6 +147,12 @@ def _judged(view, server):
         step += f' If it runs and is ready, let this control node, and whoever uses the API, reach {address}:6443.'
     return warning(machine.key, title, f'The API is served by {listed(others)}. A load balancer, or a name with several addresses, must lead nobody to this node.',
                    step, asserts=(api_server_down(machine),), explained_by=causes, **more)
+
+
+def _idle_below(view, machine):
+    """What an API server needs on its own machine (etcd, kubelet) and what does not run there; empty where it does, or that was not seen."""
+    services = [name for name in ('etcd', 'kubelet') for service in [view.service(machine, name)] if service and service.get('state') != 'Running']
+    return listed(services) if machine.answered else ''
 
 
 def _told_elsewhere(view, machine):

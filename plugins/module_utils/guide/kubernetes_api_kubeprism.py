@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.talosops.talos.plugins.module_utils.guide.kubernetes_api_common import SECTION, settling
+from ansible_collections.talosops.talos.plugins.module_utils.guide.kubernetes_api_common import SECTION, servers, settling
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed, members, ordered, seen
 from ansible_collections.talosops.talos.plugins.module_utils.judge.addresses import normal
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import Check, error, info, not_applicable, ok, unknown, warning
@@ -44,6 +44,8 @@ def _judged(view, machine):
               *(unreachable(m) for m in planes if not m.answered))
     title = f'KubePrism of {machine.label} finds no API server'
     more = {'nodes': [machine.key], 'evidence': evidence, 'explained_by': causes}
+    if servers(view) and all(server.bad for server in servers(view)):
+        return info(machine.key, title, 'None serves.', 'See the API servers.', **more)
     if settling(view) or view.young(machine) or view.in_progress(machine):
         return info(machine.key, title, 'The machine, or the cluster, is young.', 'Look again in a few minutes.', **more)
     return error(machine.key, title, 'kubelet, CNI and kube-proxy of this machine reach the API through it: its Node is soon not Ready.',

@@ -149,7 +149,10 @@ def test_no_pod_can_run_before_a_node_is_ready():
     for pod in pods(snapshot, 'coredns'):
         unschedule(snapshot, pod, message='0/4 nodes are available: 4 node(s) had untolerated taint {node.kubernetes.io/not-ready: }.')
     finding = one(judged(snapshot), DOWN)
-    assert finding['verdict'] == 'info' and '2 pods wait for a Node' in finding['title']
+    assert finding['verdict'] == 'warning' and '2 pods wait for a Node' in finding['title']
+    for pod in pods(snapshot, 'coredns'):
+        unschedule(snapshot, pod, 300, 'no Node is ready')
+    assert one(judged(snapshot), DOWN)['verdict'] == 'info'
 
 
 def test_static_pods_jobs_and_what_is_being_deleted_are_not_judged():
@@ -283,5 +286,9 @@ def test_without_a_quorum_nothing_is_said_to_be_fine():
 @pytest.mark.parametrize('kind', ['pods', 'nodes'])
 def test_a_list_that_was_not_read(kind):
     snapshot = old()
-    snapshot.kubernetes['data'][kind] = Datum('timed_out', reason='no answer')
+    snapshot.kubernetes['data'][kind] = Datum('refused', reason='forbidden')
     assert one(judged(snapshot), DOWN)['verdict'] == 'unknown' and judged(snapshot)['sections']['controlplane.other']['verdict'] == 'ok'
+    snapshot.kubernetes['data']['pods'] = Datum('failed', reason='https://x answered 500: unable to transform key')
+    assert judged(snapshot)['sections']['controlplane.other']['verdict'] == 'ok'
+    snapshot.kubernetes['data']['pods'] = Datum('timed_out', reason='no answer')
+    assert judged(snapshot)['sections']['controlplane.other']['verdict'] == 'unknown', 'an API that is not reached'

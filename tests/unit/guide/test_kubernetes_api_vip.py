@@ -11,7 +11,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model impo
 from tests import recorded
 from tests.unit.guide.control_plane_states import no_leader
 from tests.unit.guide.judging import READ, ago, faults, findings, lose, node, old, one, planes, recording, report, unreachable, verdict_of
-from tests.unit.guide.kubernetes_api_states import dead_endpoint
+from tests.unit.guide.kubernetes_api_states import dead_endpoint, nobody_serves
 
 VIP = '10.5.0.100'
 HOLDER, PRISM, KNOWS = 'kubernetes_api.vip_holder', 'kubernetes_api.kubeprism_unhealthy', 'kubernetes_api.kubeprism_endpoints'
@@ -163,6 +163,14 @@ def test_kubeprism_without_an_api_server():
     node(snapshot, 'w1').value('KubePrismStatuses')[0]['spec']['healthy'] = False
     finding = one(judged(snapshot), PRISM)
     assert (finding['verdict'], finding['nodes']) == ('error', ['w1']) and 'port 6443' in finding['next_step']
+
+
+def test_where_no_api_server_serves_none_can_be_found():
+    snapshot = old()
+    nobody_serves(snapshot)
+    for machine in snapshot.machines:
+        machine.value('KubePrismStatuses')[0]['spec']['healthy'] = False
+    assert {f['verdict'] for f in findings(judged(snapshot), PRISM)} == {'info'}
 
 
 def test_kubeprism_is_off():

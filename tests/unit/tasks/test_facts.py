@@ -11,7 +11,9 @@ import pytest
 
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import UNREACHABLE
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import Datum, Endpoint
-from ansible_collections.talosops.talos.plugins.module_utils.tasks import api_check, certsans_check, etcd_health, facts, kubelet_check, members
+from ansible_collections.talosops.talos.plugins.module_utils.tasks import (
+    api_check, certsans_check, control_plane_check, etcd_health, facts, kubelet_check, kubernetes_api_check, members,
+)
 from tests import recorded
 
 IDS = {'cp1': 'c3d3020cf75b8728', 'cp2': '7cbd04be7b64070a', 'cp3': 'd389152f7e017226'}
@@ -113,6 +115,61 @@ def test_a_node_of_which_only_kubernetes_knows():
     nodes = taken.kubernetes['data']['nodes'].value
     nodes.append({**nodes[0], 'name': 'w9', 'machine_id': 'x', 'addresses': []})
     assert kubelet_check.of(taken, {})['nodes_without_machine'] == ['w9']
+
+
+# -- control plane and Kubernetes API ---------------------------------------------------------------------------------
+
+
+def test_the_control_plane_of_a_healthy_cluster():
+    said = control_plane_check.of(snapshot(), {})
+    assert list(said['nodes']) == ['cp1', 'cp2', 'cp3'] and said['pods_not_ready'] == [] and said['kubernetes_unread'] is None and said['unread'] == {}
+    node = said['nodes']['cp1']
+    assert node['static_pods'] == ['kube-apiserver', 'kube-controller-manager', 'kube-scheduler']
+    assert len(node['manifests']['rendered']) == 10 and node['manifests']['not_applied'] == []
+    assert node['components']['kube-scheduler'] == {
+        'state': 'ready', 'reason': None, 'restarts': 2, 'not_ready_since': None, 'image': 'registry.k8s.io/kube-scheduler:v1.36.3', 'enabled': True,
+        'last_end': {'reason': 'Error', 'exit_code': 1, 'at': '2026-11-22T10:13:14Z'}}
+
+
+def test_the_control_plane_for_a_reader_and_with_a_node_down():
+    said = control_plane_check.of(snapshot('healthy-reader'), {})
+    assert said['pods_not_ready'] is None and 'kubeconfig' in said['kubernetes_unread']
+    assert {component['state'] for node in said['nodes'].values() for component in node['components'].values()} == {'ready'}
+    said = control_plane_check.of(snapshot('one-cp-down'), {})
+    assert list(said['nodes']) == ['cp1', 'cp2'] and 'connection refused' in said['unread']['cp3']
+    assert {pod['node'] for pod in said['pods_not_ready']} == {'cp3'}
+
+
+def test_what_was_not_read_of_the_control_plane_is_null():
+    taken = snapshot()
+    machine(taken, 'cp1').data = {}
+    node = control_plane_check.of(taken, {})['nodes']['cp1']
+    assert node['static_pods'] is None and node['manifests'] is None
+
+
+def test_who_serves_the_kubernetes_api():
+    said = kubernetes_api_check.of(snapshot('one-cp-down'), {})
+    assert said['serving'] == ['cp1', 'cp2'] and said['servers']['cp3']['state'] == 'silent' and said['servers']['cp3']['certificate'] is None
+    assert said['servers']['cp1']['certificate']['not_after'] == '2027-11-22T10:12:27Z' and '10.5.0.2' in said['servers']['cp1']['certificate']['ips']
+    assert said['vips'] == {'10.5.0.100': ['cp1']} and said['kubernetes_source'] == 'talos'
+    assert (said['endpoint']['url'], said['endpoint']['connections'], said['endpoint']['answered']) == ('https://10.5.0.100:6443', 10, 10)
+    assert said['kubeprism']['w1']['healthy'] is True and '10.5.0.4:6443' in said['kubeprism']['w1']['endpoints']
+
+
+def test_the_kubernetes_api_for_a_reader():
+    said = kubernetes_api_check.of(snapshot('healthy-reader'), {})
+    assert said['serving'] == [] and {server['state'] for server in said['servers'].values()} == {'answers'}
+    assert said['endpoint']['named_by'] == 'KubePrismEndpoints' and 'kubeconfig' in said['kubernetes_unread']
+
+
+def test_what_was_not_read_of_the_kubernetes_api_is_null():
+    taken = snapshot()
+    taken.kubernetes = {'data': {}, 'servers': {}}
+    for each in taken.machines:
+        each.data = {}
+    said = kubernetes_api_check.of(taken, {})
+    assert said['endpoint'] is None and said['vips'] is None and {server['state'] for server in said['servers'].values()} == {None}
+    assert said['kubeprism']['w1'] == {'enabled': None, 'healthy': None, 'endpoints': None}
 
 
 # -- etcd ---------------------------------------------------------------------------------------------------------
