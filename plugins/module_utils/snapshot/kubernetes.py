@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError as NotDone, wait
+from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError as NotDone, as_completed, wait
 
 from ansible_collections.talosops.talos.plugins.module_utils.api import certificate
 from ansible_collections.talosops.talos.plugins.module_utils.api import endpoint as endpoints
@@ -30,6 +31,8 @@ FOREIGN = 'the kubeconfig belongs to another cluster: none of its Nodes has the 
 _CALLS = 16
 # After so long without an answer the API is read from a control plane node's own server.
 PATIENCE_SECONDS = 2.0
+# So long it is waited for one of those: on a busy control node each takes its time.
+SERVERS_SECONDS = 6.0
 
 
 class Kubernetes:
@@ -141,13 +144,14 @@ class Kubernetes:
 
     def _choose(self, endpoint, own):
         """The server to read from: the kubeconfig's own, unless it fails, or is silent for a while, and a control plane node's is ready."""
-        waiting = {future for _machine, _server, future in own}
         wait([endpoint], timeout=PATIENCE_SECONDS)
-        if not (endpoint.done() and endpoint.result().ok):
-            wait(waiting, timeout=PATIENCE_SECONDS)
-            for _machine, server, future in own:
-                if future.done() and future.result().ok and future.result().value['status'] == 200:
-                    return server
+        servers = {future: server for _machine, server, future in own}
+        with contextlib.suppress(NotDone):
+            for future in as_completed([endpoint, *servers], timeout=SERVERS_SECONDS):
+                if endpoint.done() and endpoint.result().ok:
+                    break
+                if future is not endpoint and future.result().ok and future.result().value['status'] == 200:
+                    return servers[future]
         return self._source.server
 
     def _mint(self, minters):
