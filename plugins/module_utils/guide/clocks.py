@@ -100,9 +100,9 @@ def off_by(seconds, reference):
 def not_synced(view, machine):
     """Talos holds the time to be in sync; what needs the time waits for that: etcd, kubelet, trustd."""
     synced, evidence = _synced(machine)
-    if synced is None:
-        return unknown(machine.key, f'whether the clock of {machine.label} is in sync: {"; ".join(unread([machine], "TimeStatuses"))}'
-                       if not machine.datum('TimeStatuses').ok else f'whether the clock of {machine.label} is in sync: there is no TimeStatus yet',
+    unseen = unread([machine], 'TimeStatuses', 'MachineStatuses')
+    if synced is None or synced and unseen:
+        return unknown(machine.key, f'whether the clock of {machine.label} is in sync: {"; ".join(unseen) or "there is no TimeStatus yet"}',
                        nodes=[machine.key], next_step='Read it again.')
     if synced:
         return _disabled(view, machine) or ok(machine.key, nodes=[machine.key])
@@ -123,18 +123,16 @@ def not_synced(view, machine):
 
 
 def _synced(machine):
-    """C((True, False or None, evidence)) by TimeStatuses, else by the condition of MachineStatuses that tells the same."""
-    status = machine.resource('TimeStatuses', 'node')
+    """C((True, False or None, evidence)) by TimeStatuses, and by the condition of MachineStatuses that machined makes of it."""
+    status, told = machine.resource('TimeStatuses', 'node'), machine.resource('MachineStatuses', 'machine') or {}
+    evidence = []
     if isinstance(status, dict):
         text = ', '.join(f'{name}: {str(status[name]).lower()}' for name in ('synced', 'syncDisabled', 'epoch') if name in status)
-        return bool(status.get('synced')), [seen(machine, 'TimeStatuses', text)]
-    if machine.datum('TimeStatuses').ok:
-        return None, []
-    told = machine.resource('MachineStatuses', 'machine') or {}
+        evidence.append(seen(machine, 'TimeStatuses', text))
     for condition in (told.get('status') or {}).get('unmetConditions') or []:
         if condition.get('name') == 'time':
-            return False, [seen(machine, 'MachineStatuses', f'time: {condition.get("reason")}')]
-    return None, []
+            return False, [*evidence, seen(machine, 'MachineStatuses', f'time: {condition.get("reason")}')]
+    return (bool(status.get('synced')) if isinstance(status, dict) else None), evidence
 
 
 def _disabled(view, machine):

@@ -120,7 +120,8 @@ def slow_disk(view, machine):
                    'etcd waits for its disk, the CPU or the other members; requests of the API server time out, leaders change.',
                    'Look at the load and the disk of this node: etcd wants a disk of its own that syncs within 10 ms. If only clock drift '
                    'is named, repair the time.', nodes=[machine.key], evidence=evidence, asserts=('etcd.slow',),
-                   explained_by=(NO_QUORUM, NOSPACE))
+                   explained_by=(NO_QUORUM, NOSPACE, f'memory:{machine.key}', f'disk_failing:{machine.key}', f'network:{machine.key}',
+                                 *(f'clock:{plane.key}' for plane in view.control_planes if kinds['prober found high clock drift'])))
 
 
 def _is_slow(line):

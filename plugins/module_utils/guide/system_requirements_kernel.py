@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed, logs_quiet
 from ansible_collections.talosops.talos.plugins.module_utils.guide.system_requirements_machine import SECTION, own
-from ansible_collections.talosops.talos.plugins.module_utils.judge.check import ALL, Check, Evidence, Threshold, critical, error, info, ok, warning
+from ansible_collections.talosops.talos.plugins.module_utils.judge.check import ALL, Check, Evidence, Threshold, error, info, warning
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
 
 _LINE = re.compile(r'^kern:\s+(?P<level>emerg|alert|crit|err): \[(?P<at>[^\]]+)\]: (?P<text>.*)$', re.MULTILINE)
@@ -89,16 +89,8 @@ def _told(view, machine, kind, found, now):
     title += f' ({listed(devices)})' if devices else ''
     if at is not None and (now - at).total_seconds() > view.threshold('kernel_error_seconds'):
         return info(subject, f'{title}, more than a day ago', kind.means, kind.step, nodes=[machine.key], evidence=evidence)
-    tell = critical if kind.name == 'disk' and (not devices or any(_is_systems(machine, device) for device in devices)) else kind.tell
-    return tell(subject, title, kind.means, kind.step, nodes=[machine.key], evidence=evidence)
-
-
-def _is_systems(machine, device):
-    """Whether a device is the disk that Talos stands on, or a partition of it; what is not known is taken for it."""
-    disk = (machine.resource('SystemDisks', 'system-disk') or {}).get('diskID')
-    if not disk or device.startswith('dm-'):
-        return True
-    return device == disk or device.startswith(disk) or disk.startswith(device)
+    return kind.tell(subject, title, kind.means, kind.step, nodes=[machine.key], evidence=evidence,
+                     asserts=(f'disk_failing:{machine.key}',) if kind.name in ('disk', 'stall') else ())
 
 
 @own('the table of connections')
@@ -120,7 +112,7 @@ def conntrack_full(view, machine):
 
 CHECKS = (
     Check('system_requirements.kernel_errors', SECTION, 'the kernel reports no faults', kernel_errors, each=ALL,
-          reads=('Version', 'SystemDisks', 'Time'), logs=('dmesg',), catalogue='EXT-KERN', thresholds={
+          reads=('Version', 'Time'), logs=('dmesg',), catalogue='EXT-KERN', thresholds={
               'kernel_error_seconds': Threshold(86400, 's', 'how long ago the kernel may have reported a fault for it to count')}),
     Check('system_requirements.conntrack_full', SECTION, 'the table of connections has room', conntrack_full, each=ALL,
           reads=('Version', 'Time',), logs=('dmesg',), catalogue='EXT-CONNTRACK', thresholds={

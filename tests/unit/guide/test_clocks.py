@@ -179,6 +179,12 @@ def test_an_unread_status_is_unknown(state):
     assert {(f['check'], f['verdict']) for f in findings(found)} == {('time.not_synced', 'unknown')}
 
 
+def test_what_the_machine_waits_for_counts_as_well():
+    snapshot = machines.metal()
+    machines.spec(node(snapshot, 'w1'), 'MachineStatuses')['status'] = {'ready': False, 'unmetConditions': [{'name': 'time', 'reason': 'time is not synced'}]}
+    assert judged(snapshot) == {('time.not_synced', 'w1'): 'error'}
+
+
 def test_without_any_clock():
     snapshot = machines.metal()
     for machine in snapshot.machines:

@@ -344,9 +344,9 @@ def test_a_full_disk_explains_evictions():
 # -- EXT-KERN, EXT-CONNTRACK --------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize('line, verdict', [
-    ('I/O error, dev vda, sector 4096 op 0x1:(WRITE) flags 0x800 phys_seg 1 prio class 2', 'critical'),
-    ('XFS (vda6): Metadata I/O Error (0x4) detected at xfs_trans_read_buf_map. Shutting down filesystem.', 'critical'),
-    ('EXT4-fs error (device vda4): ext4_find_entry:1463: inode #2: comm init: reading directory lblock 0', 'critical'),
+    ('I/O error, dev vda, sector 4096 op 0x1:(WRITE) flags 0x800 phys_seg 1 prio class 2', 'error'),
+    ('XFS (vda6): Metadata I/O Error (0x4) detected at xfs_trans_read_buf_map. Shutting down filesystem.', 'error'),
+    ('EXT4-fs error (device vda4): ext4_find_entry:1463: inode #2: comm init: reading directory lblock 0', 'error'),
     ('I/O error, dev sdb, sector 4096 op 0x0:(READ)', 'error'), ('nvme nvme0: I/O 128 QID 3 timeout, aborting', 'error'),
     ('INFO: task etcd:2100 blocked for more than 120 seconds.', 'error'),
     ('watchdog: BUG: soft lockup - CPU#1 stuck for 22s! [kworker/1:1]', 'error'),
@@ -356,7 +356,8 @@ def test_a_full_disk_explains_evictions():
     ('EDAC MC0: 1 CE memory read error on CPU_SrcID#0', 'warning'), ('mce: [Hardware Error]: Machine check events logged', 'warning')])
 def test_what_the_kernel_says_of_failing_parts(line, verdict):
     snapshot = machines.metal()
-    machines.kernel(snapshot, node(snapshot, 'cp1'), (3600, 'kern', 'err', line))
+    machine = node(snapshot, 'cp1')
+    machines.kernel(snapshot, machine, (3600, 'kern', 'err', line))
     assert judged(snapshot) == {('kernel_errors', 'cp1'): verdict}
 
 
