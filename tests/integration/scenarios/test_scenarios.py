@@ -27,7 +27,7 @@ from tests.tools.expectations import NOT_MET, compare
 from tests.tools.run_scenario import run, run_here
 
 SCENARIOS = sorted((ROOT / 'tests' / 'scenarios').rglob('*.yaml'))
-HERE = ('ordinary', 'compound', 'machines')
+HERE = ('ordinary', 'compound', 'machines', 'examined')
 BY_PLAYBOOK = ('one-node',)
 FAILS = ('critical', 'not_judged')
 THOROUGHLY = ('compound', 'e1', 'e2', 'quorum-lost', 'not-bootstrapped', 'subnet-conflict', 'odd-machines')
