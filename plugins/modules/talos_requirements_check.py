@@ -43,8 +43,8 @@ EXAMPLES = r"""
 - name: Ask for more than Talos does
   talosops.talos.talos_requirements_check:
     thresholds:
-      memory_minimum_mib_worker: 7500
-      disk_used_warning: 0.7
+      system_requirements_memory_minimum_mib_worker: 7500
+      system_requirements_disk_used_warning: 0.7
   delegate_to: localhost
   register: result
 

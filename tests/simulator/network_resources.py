@@ -40,7 +40,8 @@ def resolver_statuses(node):
 def dns_upstreams(node):
     """Their ids name the protocol from 1.14 on; nothing of them is in the protobuf form (rec)."""
     protocol = ' Do53' if node.minor >= 14 else ''
-    return [Resource(f'#{number:03d}{protocol} {server}', 'network.DNSUpstreamController', {'addr': f'[{server}]:53' if ':' in server else f'{server}:53', 'healthy': 'true'})
+    return [Resource(f'#{number:03d}{protocol} {server}', 'network.DNSUpstreamController',
+        {'addr': f'[{server}]:53' if ':' in server else f'{server}:53', 'healthy': 'true'})
             for number, server in enumerate(_resolvers(node))]
 
 

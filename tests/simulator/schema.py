@@ -300,7 +300,8 @@ configuredEncryptionKeys:[]string=17 symlink:VolumeLink=18 parentID:string=19 en
 serviceCIDR:[]string=6 extraVolumes:[]Empty=8 environmentVariables:map<string>=9 advertisedAddress:string=11 resources:PodResources=12 \
 extraArgs:map<Values>=13 startupProbesEnabled:bool=14 useAuthenticationConfig:bool=15 args:[]string=16
     APIServerConfigs-1.12 = image:string=1 cloudProvider:string=2 controlPlaneEndpoint:string=3 etcdServers:[]string=4 localPort:int=5 \
-serviceCIDR:[]string=6 extraArgs:map<string>=7 extraVolumes:[]Empty=8 environmentVariables:map<string>=9 podSecurityPolicyEnabled:bool=10 advertisedAddress:string=11 \
+serviceCIDR:[]string=6 extraArgs:map<string>=7 extraVolumes:[]Empty=8 environmentVariables:map<string>=9 podSecurityPolicyEnabled:bool=10 \
+advertisedAddress:string=11 \
 resources:PodResources=12
     Empty =
     CertSANs = ips:[]ip=1 dnsNames:[]string=2 fqdn:string=3

@@ -122,7 +122,8 @@ def _bad(view, pod):
         return Bad(pod, f'{(pod["reason"] or "failed").lower()}{" on " + pod["node"] if pod["node"] else ""}', True)
     for container in pod['containers']:
         if container['state'] == 'waiting' and container['reason'] in _FAILING:
-            why = f'{container["reason"]}{f", {container["restarts"]} restarts" if container["restarts"] else ""}'
+            restarts = f', {container["restarts"]} restarts' if container['restarts'] else ''
+            why = f'{container["reason"]}{restarts}'
             last = (container['last'] or {}).get('reason')
             why += f', ended with {last}' if last and last != 'Error' else ''
             return Bad(pod, why, max(age, unready) > BACKOFF_SECONDS or container['restarts'] > 2, container['reason'] in _IMAGE)
@@ -263,7 +264,8 @@ def _restarting(view, pod, container, ended):
                                    f'({last["reason"]}, exit code {last["exit_code"]})',
         'It runs just now. ' + ('It was ended for lack of memory.' if last['reason'] == 'OOMKilled' else 'What ends it has not gone.'),
         'Raise its memory limit, or find what uses the memory.' if last['reason'] == 'OOMKilled' else f'kubectl -n {SYSTEM} logs {pod["name"]} --previous.',
-        nodes=[machine.key] if machine else [], evidence=[Evidence(last['message'] or f'{container["name"]}: {last["reason"]}', 'Pods', pod['node'], last['at'])],
+        nodes=[machine.key] if machine else [], evidence=[Evidence(last['message'] or f'{container["name"]}: {last["reason"]}', 'Pods', pod['node'],
+            last['at'])],
         explained_by=_explained(view, [], [machine] if machine else []))
 
 
@@ -277,7 +279,8 @@ def addon_not_running(view):
     if facts.pods is not None and facts.nodes is not None and not view.components.quorum_lost:
         return not_applicable('cluster', 'Kubernetes itself was read')
     if view.components.quorum_lost:
-        return unknown('cluster', 'kube-proxy and CoreDNS: etcd has no leader, so nothing that Kubernetes runs can be trusted to work', explained_by=(NO_QUORUM,))
+        return unknown('cluster', 'kube-proxy and CoreDNS: etcd has no leader, so nothing that Kubernetes runs can be trusted to work',
+            explained_by=(NO_QUORUM,))
     if facts.datum('pods').state in (TIMED_OUT, UNREACHABLE):
         return facts.unread('kube-proxy and CoreDNS', 'pods')
     configs = [machine.resource(CONFIG) for machine in view.answering_control_planes if isinstance(machine.resource(CONFIG), dict)]
@@ -358,7 +361,8 @@ def workloads_not_ready(view):
              and (pod['owner'] or {}).get('kind') != 'Job' and _since(view.now, pod['created']) > view.threshold(PENDING_SECONDS)]
     if not found:
         return ok('cluster')
-    return info('cluster', f'{len(found)} pods of other namespaces are not ready: {listed((f"{p["namespace"]}/{p["name"]}" for p in found), 4)}',
+    names = listed((f'{pod["namespace"]}/{pod["name"]}' for pod in found), 4)
+    return info('cluster', f'{len(found)} pods of other namespaces are not ready: {names}',
                 'Workloads of the cluster\'s users are not judged.', 'kubectl get pods -o wide --all-namespaces.')
 
 

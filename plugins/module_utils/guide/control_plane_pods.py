@@ -83,7 +83,8 @@ def _bad(view, machine, component, subject, state, more):
     address = machine.address or machine.label
     pod = f'talosctl -n {address} containers -k, then talosctl -n {address} logs -k <id of {component}>'
     if state.waits_for_image or state.how == NO_CONTAINER:
-        step = step or f'Let the node reach its registry, or correct the image in {CONFIG_KEYS[component]}: {state.message or state.image or "see the log of kubelet"}.'
+        said = state.message or state.image or 'see the log of kubelet'
+        step = step or f'Let the node reach its registry, or correct the image in {CONFIG_KEYS[component]}: {said}.'
     step = step or (f'Read its log: {pod}. Check that this version of Kubernetes is supported by this Talos, and that extraArgs and extra configuration in '
                     f'{CONFIG_KEYS[component]} are valid.')
     return error(subject, title, _DEAD[component], step, asserts=asserts, explained_by=upstream(machine, component), **more)

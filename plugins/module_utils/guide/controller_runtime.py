@@ -70,7 +70,8 @@ def controller_failing(view):
                                     explained_by=('role', 'not_judged')))
         elif not (view.young(machine) or view.signatures.young(machine) or view.in_progress(machine) or view.kubernetes.settling()):
             for controller in failing(view, machine):
-                if controller.streak >= view.threshold('controller_failures') and controller.age <= view.threshold('controller_failing_seconds') \
+                if controller.streak >= view.threshold('controller_runtime_failures') \
+                        and controller.age <= view.threshold('controller_runtime_failing_seconds') \
                         and controller.name != ACQUIRE:
                     found.setdefault(controller.name, []).append((machine, controller))
     for name in sorted(found):
@@ -155,8 +156,8 @@ def config_not_loaded(view, machine):
 CHECKS = (
     Check('controller_runtime.controller_failing', 'misc.controller_runtime', 'The controllers have settled', controller_failing,
           reads=('MachineStatuses',), logs=(LOG,), catalogue='CTL-1', thresholds={
-              'controller_failures': Threshold(5, 'count', 'how often a controller fails before it counts'),
-              'controller_failing_seconds': Threshold(300, 's', 'how long ago the last failure of a controller may be to count')}),
+              'controller_runtime_failures': Threshold(5, 'count', 'how often a controller fails before it counts'),
+              'controller_runtime_failing_seconds': Threshold(300, 's', 'how long ago the last failure of a controller may be to count')}),
     Check('controller_runtime.config_not_loaded', 'misc.controller_runtime', 'The machine configuration could be loaded', config_not_loaded, each=ALL,
           reads=('MachineStatuses',), logs=(LOG,), catalogue='CTL-1'),
 )

@@ -86,9 +86,9 @@ def _expires(view, path, end, evidence):
     if at is None:
         return []
     left = (at - view.control_now).total_seconds()
-    if left >= view.threshold('authority_warning_days') * DAY:
+    if left >= view.threshold('health_checks_authority_warning_days') * DAY:
         return []
-    raise_it = error if left < view.threshold('authority_error_days') * DAY else warning
+    raise_it = error if left < view.threshold('health_checks_authority_error_days') * DAY else warning
     how = f'expires in {span(left)}' if left > 0 else f'expired {span(left)} ago'
     command = 'talosctl rotate-ca --kubernetes=false' if path == 'talosconfig' else 'talosctl rotate-ca --talos=false'
     means = 'When it ends no certificate that it signed is accepted any more, by anybody, at once.'
@@ -184,8 +184,8 @@ CHECKS = (
           catalogue='EXT-CFG'),
     Check('health_checks.authority_expires', 'health_checks', 'The certificate authorities last', authority_expires,
           reads=('MachineConfigs',), catalogue='EXT-CERT', thresholds={
-              'authority_warning_days': Threshold(365, 'days', 'how long a certificate authority must still be good for before it is a warning'),
-              'authority_error_days': Threshold(90, 'days', 'how long a certificate authority must still be good for before it is an error')}),
+              'health_checks_authority_warning_days': Threshold(365, 'days', 'how long a certificate authority must still be good for before it is a warning'),
+              'health_checks_authority_error_days': Threshold(90, 'days', 'how long a certificate authority must still be good for before it is an error')}),
     Check('health_checks.authority_rotates', 'health_checks', 'One certificate authority is accepted', authority_rotates,
           reads=('MachineConfigs',), role='os:admin', catalogue='EXT-CERT', sharpens=True),
     Check('health_checks.one_zone', 'health_checks', 'The control plane is spread over zones', one_zone,

@@ -145,7 +145,8 @@ def _judged(view, server):
     step = f'Look at etcd and at kube-apiserver of this node: talosctl -n {address} service etcd, talosctl -n {address} containers -k.'
     if server.kind in ON_THE_WAY:
         step += f' If it runs and is ready, let this control node, and whoever uses the API, reach {address}:6443.'
-    return warning(machine.key, title, f'The API is served by {listed(others)}. A load balancer, or a name with several addresses, must lead nobody to this node.',
+    return warning(machine.key, title, f'The API is served by {listed(others)}. A load balancer, or a name with several addresses, must lead '
+                   'nobody to this node.',
                    step, asserts=(api_server_down(machine),), explained_by=causes, **more)
 
 
@@ -217,7 +218,8 @@ def _dead(view, found, failed):
     if settling(view):
         return info(found['url'], title, 'The cluster, or its control plane nodes, are young.', 'Look again in a few minutes.', evidence=evidence)
     if kinds <= set(_CERTIFICATE):
-        return error(found['url'], title, f'{what[0].upper()}{what[1:]} answers with a certificate that the kubeconfig does not accept, so no client can use it.',
+        return error(found['url'], title, f'{what[0].upper()}{what[1:]} answers with a certificate that the kubeconfig does not accept, '
+                     'so no client can use it.',
                      'If a load balancer ends TLS: switch it to plain TCP pass-through. If the name is missing: add it to cluster.apiServer.certSANs on all '
                      'control plane nodes.', evidence=evidence, asserts=(ENDPOINT_DOWN,))
     step = {'the VIP': 'Look which node holds the VIP: talosctl get addresses on the control plane nodes.',

@@ -46,7 +46,8 @@ def _why(view):
     if not view.snapshot.answering():
         return 'no machine answered'
     return '; '.join(dict.fromkeys(f'{kind}: {m.datum(kind).why()}' for m in view.snapshot.answering()
-                                   for kind in ('KubePrismEndpoints', 'APIServerConfigs') if not m.datum(kind).ok)) or 'KubePrism is off, and no kubeconfig given'
+                                   for kind in ('KubePrismEndpoints',
+                                       'APIServerConfigs') if not m.datum(kind).ok)) or 'KubePrism is off, and no kubeconfig given'
 
 
 def _host(view, found, evidence, step):

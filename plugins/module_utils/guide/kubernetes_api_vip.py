@@ -109,7 +109,8 @@ def _none(view, vip):
         return info(vip, f'nobody holds the VIP {vip} just now', 'A failover takes up to two minutes.', 'Look again in a minute.', explained_by=causes, **more)
     return error(vip, f'nobody holds the VIP {vip}, although etcd has a leader', 'Who uses the endpoint of the Kubernetes API reaches no API server, although '
                  'they may serve. Machines of the cluster go on through KubePrism.',
-                 'Look for "campaign failure" and "shared IP" in talosctl logs controller-runtime of the control plane nodes: each holds an election through its '
+                 'Look for "campaign failure" and "shared IP" in talosctl logs controller-runtime of the control plane nodes: each holds an election '
+                 'through its '
                  'own etcd, and needs the link of the VIP to be up.', asserts=(VIP_LOST,), explained_by=causes, **more)
 
 

@@ -12,7 +12,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge.check import 
 )
 
 SECTION = 'network_configuration'
-FAILURES = 'network_dns_failures'
+FAILURES = 'network_configuration_dns_failures'
 # What Talos takes where nobody names a resolver.
 _DEFAULTS = {'1.1.1.1', '8.8.8.8', '2606:4700:4700::1111', '2001:4860:4860::8888'}
 _MEANS = 'Names do not resolve on this machine: registries, discovery, time servers and a control plane endpoint that is a name.'

@@ -12,7 +12,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.guide.presence impo
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import ALL, Check, Threshold, info, ok, unknown, warning
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
 
-RATIO, PACKETS, SECONDS = 'network_loss_ratio', 'network_loss_packets', 'network_loss_seconds'
+RATIO, PACKETS, SECONDS = 'network_configuration_loss_ratio', 'network_configuration_loss_packets', 'network_configuration_loss_seconds'
 _COUNTERS = tuple(f'{way}_{what}' for way in ('rx', 'tx') for what in ('packets', 'errors', 'dropped'))
 
 

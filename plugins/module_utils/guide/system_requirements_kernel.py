@@ -87,7 +87,7 @@ def _told(view, machine, kind, found, now):
     subject, title = f'{machine.key}/{kind.name}', f'{machine.label}: {kind.title}'
     devices = list(dict.fromkeys(said['device'] for line in found for said in [_DEVICE.search(line['text'])] if said)) if kind.name == 'disk' else []
     title += f' ({listed(devices)})' if devices else ''
-    if at is not None and (now - at).total_seconds() > view.threshold('kernel_error_seconds'):
+    if at is not None and (now - at).total_seconds() > view.threshold('system_requirements_kernel_error_seconds'):
         return info(subject, f'{title}, more than a day ago', kind.means, kind.step, nodes=[machine.key], evidence=evidence)
     return kind.tell(subject, title, kind.means, kind.step, nodes=[machine.key], evidence=evidence,
                      asserts=(f'disk_failing:{machine.key}',) if kind.name in ('disk', 'stall') else ())
@@ -102,19 +102,20 @@ def conntrack_full(view, machine):
         return logs_quiet(view, machine, f'whether the table of connections of {machine.label} is full', 'dmesg')
     at = parse_time(found[-1]['at'])
     evidence = [Evidence(f'{found[-1]["text"]} (the last of {len(found)} lines)', 'log dmesg', machine.label, found[-1]['at'])]
-    if at is not None and (view.signatures.clock(machine) - at).total_seconds() > view.threshold('conntrack_seconds'):
+    if at is not None and (view.signatures.clock(machine) - at).total_seconds() > view.threshold('system_requirements_conntrack_seconds'):
         return info(machine.key, f'the table of connections of {machine.label} was full', 'It is not any more.', 'See whether it happens again.',
                     nodes=[machine.key], evidence=evidence)
     return warning(machine.key, f'the table of connections of {machine.label} is full',
-                   'New connections are dropped at random: names do not resolve, and probes fail.', 'Raise net.netfilter.nf_conntrack_max (machine.sysctls), and find out what opens so many connections.',
+                   'New connections are dropped at random: names do not resolve, and probes fail.',
+                       'Raise net.netfilter.nf_conntrack_max (machine.sysctls), and find out what opens so many connections.',
                    nodes=[machine.key], evidence=evidence)
 
 
 CHECKS = (
     Check('system_requirements.kernel_errors', SECTION, 'the kernel reports no faults', kernel_errors, each=ALL,
           reads=('Version', 'Time'), logs=('dmesg',), catalogue='EXT-KERN', thresholds={
-              'kernel_error_seconds': Threshold(86400, 's', 'how long ago the kernel may have reported a fault for it to count')}),
+              'system_requirements_kernel_error_seconds': Threshold(86400, 's', 'how long ago the kernel may have reported a fault for it to count')}),
     Check('system_requirements.conntrack_full', SECTION, 'the table of connections has room', conntrack_full, each=ALL,
           reads=('Version', 'Time',), logs=('dmesg',), catalogue='EXT-CONNTRACK', thresholds={
-              'conntrack_seconds': Threshold(600, 's', 'how long ago the table of connections may have been full for it to count')}),
+              'system_requirements_conntrack_seconds': Threshold(600, 's', 'how long ago the table of connections may have been full for it to count')}),
 )

@@ -61,7 +61,7 @@ def memory_small(view, machine):
     if not total:
         return unknown(machine.key, f'how much memory {machine.label} has: the answer holds no number', nodes=[machine.key])
     evidence = [seen(machine, 'Memory', f'memtotal {total} MiB')]
-    minimum, recommended = of_role(view, machine, 'memory_minimum_mib'), of_role(view, machine, 'memory_recommended_mib')
+    minimum, recommended = (of_role(view, machine, f'system_requirements_memory_{kind}_mib') for kind in ('minimum', 'recommended'))
     if total < minimum:
         return error(machine.key, f'{machine.label} has {total} MiB of memory, less than the {minimum:.0f} MiB that {_called(machine)} needs',
                      f'This shows as {_MANIFESTS}.', _RESIZE, nodes=[machine.key], evidence=evidence, asserts=(lacks_memory(machine),))
@@ -79,7 +79,7 @@ def processors_few(view, machine):
     cores = len((machine.value('CPUInfo') or {}).get('cpu_info') or [])
     if not cores:
         return unknown(machine.key, f'how many processors {machine.label} has: the answer lists none', nodes=[machine.key])
-    minimum = of_role(view, machine, 'processors_minimum')
+    minimum = of_role(view, machine, 'system_requirements_processors_minimum')
     if cores >= minimum:
         return ok(machine.key, nodes=[machine.key])
     return warning(machine.key, f'{machine.label} has {cores} processor{"s" if cores > 1 else ""}, and {_called(machine)} needs {minimum:.0f}',
@@ -93,7 +93,7 @@ def load_high(view, machine):
     cores, load = len((machine.value('CPUInfo') or {}).get('cpu_info') or []), (machine.value('LoadAvg') or {}).get('load5')
     if not cores or load is None:
         return unknown(machine.key, f'the load of {machine.label}: the answers hold no number', nodes=[machine.key])
-    if load <= view.threshold('load_per_processor') * cores:
+    if load <= view.threshold('system_requirements_load_per_processor') * cores:
         return ok(machine.key, nodes=[machine.key])
     return warning(machine.key, f'{machine.label} is overloaded: a load of {load:.1f} for {cores} processors over five minutes',
                    'That many processes wait for a processor or a disk: etcd misses heartbeats, and probes fail.',
@@ -108,7 +108,7 @@ def load_high(view, machine):
 def disk_small(view, machine):
     """The disk that Talos stands on has the size that it asks for; EPHEMERAL is what the system partitions leave of it."""
     size = int((machine.resource('VolumeStatuses', 'EPHEMERAL') or {}).get('size') or 0)
-    minimum = view.threshold('ephemeral_minimum_gib')
+    minimum = view.threshold('system_requirements_ephemeral_minimum_gib')
     if size and size < minimum * GIB:
         return error(machine.key, f'EPHEMERAL of {machine.label} has {size / GIB:.1f} GiB, less than the {minimum:g} GiB of the smallest disk',
                      'Images, logs, etcd\'s data and everything of the pods share it: it is full soon, and then nothing is pulled or written.',
@@ -121,7 +121,8 @@ def disk_small(view, machine):
     disk = machine.resource('Disks', name) if name else None
     if not isinstance(disk, dict) or not disk.get('size'):
         return not_applicable(machine.key, f'{machine.label} is not installed on a disk', nodes=[machine.key])
-    size, minimum, recommended = int(disk['size']), view.threshold('disk_minimum_gib'), view.threshold('disk_recommended_gib')
+    minimum, recommended = (view.threshold(f'system_requirements_disk_{kind}_gib') for kind in ('minimum', 'recommended'))
+    size = int(disk['size'])
     evidence = [seen(machine, 'Disks', f'{name}: {size / GIB:.1f} GiB')]
     if size < minimum * GIB:
         return warning(machine.key, f'the disk {name} of {machine.label} has {size / GIB:.1f} GiB; at least {minimum:g} GiB are required',
@@ -155,7 +156,7 @@ _PRESSURE = {'processors': 'PressureCPU', 'disks': 'PressureIO', 'memory': 'Pres
 def pressure_high(view, machine):
     """Nothing waits for processors, disks or memory for much of its time (PSI, as os:admin alone may read it)."""
     shares = {name: _some(machine.value(kind)) for name, kind in _PRESSURE.items()}
-    high = {name: share for name, share in shares.items() if share is not None and share > view.threshold('pressure_percent')}
+    high = {name: share for name, share in shares.items() if share is not None and share > view.threshold('system_requirements_pressure_percent')}
     if high:
         return warning(machine.key, f'{machine.label} is under pressure: within the last minute something waited for '
                                     f'{listed(f"{name} {share:.0f} %" for name, share in high.items())} of the time',
@@ -225,23 +226,24 @@ def _sizes(name, what, unit, control_plane, worker):
 CHECKS = (
     Check('system_requirements.memory_small', SECTION, 'the machine has enough memory', memory_small, each=ALL, reads=('Version', 'Memory'),
           catalogue='SYS-1 SYS-4', thresholds={
-              **_sizes('memory_minimum_mib', 'least memory', 'MiB', 1698, 874),
-              **_sizes('memory_recommended_mib', 'recommended memory', 'MiB', 3946, 1898)}),
+              **_sizes('system_requirements_memory_minimum_mib', 'least memory', 'MiB', 1698, 874),
+              **_sizes('system_requirements_memory_recommended_mib', 'recommended memory', 'MiB', 3946, 1898)}),
     Check('system_requirements.processors_few', SECTION, 'the machine has enough processors', processors_few, each=ALL, reads=('Version', 'CPUInfo'),
-          catalogue='SYS-2', thresholds=_sizes('processors_minimum', 'least number of processors', 'count', 2, 1)),
+          catalogue='SYS-2', thresholds=_sizes('system_requirements_processors_minimum', 'least number of processors', 'count', 2, 1)),
     Check('system_requirements.disk_small', SECTION, 'the disk is large enough', disk_small, each=ALL,
           reads=('Version', 'VolumeStatuses', 'SystemDisks', 'Disks'),
           catalogue='SYS-3', thresholds={
-              'ephemeral_minimum_gib': Threshold(3.84, 'GiB', 'least size of EPHEMERAL: a disk of 6 GiB less the system partitions'),
-              'disk_minimum_gib': Threshold(10, 'GiB', 'least size of the disk that Talos is installed on'),
-              'disk_recommended_gib': Threshold(100, 'GiB', 'recommended size of the disk that Talos is installed on')}),
+              'system_requirements_ephemeral_minimum_gib': Threshold(3.84, 'GiB', 'least size of EPHEMERAL: a disk of 6 GiB less the system partitions'),
+              'system_requirements_disk_minimum_gib': Threshold(10, 'GiB', 'least size of the disk that Talos is installed on'),
+              'system_requirements_disk_recommended_gib': Threshold(100, 'GiB', 'recommended size of the disk that Talos is installed on')}),
     Check('system_requirements.load_high', SECTION, 'the machine is not overloaded', load_high, each=ALL, reads=('Version', 'LoadAvg', 'CPUInfo'),
-          catalogue='SYS-6', thresholds={'load_per_processor': Threshold(4, 'ratio', 'load over five minutes that each processor may have')}),
+          catalogue='SYS-6', thresholds={'system_requirements_load_per_processor': Threshold(4, 'ratio',
+              'load over five minutes that each processor may have')}),
     Check('system_requirements.cgroup_v1', SECTION, 'cgroups are of version 2', cgroup_v1, each=ALL, reads=('Version', 'Mounts'),
           catalogue='EXT-CGROUP'),
     Check('system_requirements.pressure_high', SECTION, 'nothing waits long for processors, disks or memory', pressure_high, each=ALL,
           reads=('Version', *_PRESSURE.values()), role='os:admin', catalogue='EXT-CGROUP', sharpens=True, thresholds={
-              'pressure_percent': Threshold(40, '%', 'share of the last minute in which something may have waited for a resource')}),
+              'system_requirements_pressure_percent': Threshold(40, '%', 'share of the last minute in which something may have waited for a resource')}),
     Check('system_requirements.security_differs', SECTION, 'the machines are secured alike', security_differs, reads=('SecurityStates', 'Version'),
           catalogue='EXT-SEC', sharpens=True),
 )

@@ -51,7 +51,7 @@ class _Kill:
 def out_of_memory(view, machine):
     """Nothing was ended for lack of memory within a day."""
     kills = _kills(view, machine)
-    recent = [kill for kill in kills if kill.age is None or kill.age <= view.threshold('out_of_memory_seconds')]
+    recent = [kill for kill in kills if kill.age is None or kill.age <= view.threshold('system_requirements_out_of_memory_seconds')]
     if not recent:
         if kills:
             return info(machine.key, f'{machine.label} ran out of memory more than a day ago, which ended {_called(kills)}',
@@ -119,7 +119,7 @@ def _quote(machine, kill):
 def pods_evicted(view, machine):
     """The kubelet need not evict pods to get memory or disk back (signature sys.disk_pressure)."""
     hits = [hit for hit in view.signatures.recent(machine, 'sys.disk_pressure')
-            if hit.age is None or hit.age <= view.threshold('evictions_seconds')]
+            if hit.age is None or hit.age <= view.threshold('system_requirements_evictions_seconds')]
     if not hits:
         return logs_quiet(view, machine, f'whether the kubelet of {machine.label} evicts pods', 'kubelet')
     hit = hits[-1]
@@ -139,8 +139,9 @@ def pods_evicted(view, machine):
 CHECKS = (
     Check('system_requirements.out_of_memory', SECTION, 'nothing is ended for lack of memory', out_of_memory, each=ALL,
           reads=('Version', 'OOMActions', 'Time'), logs=('dmesg', 'machined', 'controller-runtime'), catalogue='SYS-5 SYS-4', thresholds={
-              'out_of_memory_seconds': Threshold(86400, 's', 'how long ago something may have been ended for lack of memory to be reported')}),
+              'system_requirements_out_of_memory_seconds': Threshold(86400, 's',
+                  'how long ago something may have been ended for lack of memory to be reported')}),
     Check('system_requirements.pods_evicted', SECTION, 'the kubelet need not evict pods', pods_evicted, each=ALL,
           reads=('Version', 'MachineStatuses', 'ServiceList'), logs=('kubelet',), catalogue='SYS-5 EXT-DISK', sharpens=True, thresholds={
-              'evictions_seconds': Threshold(600, 's', 'how long ago the kubelet may have evicted pods to be reported')}),
+              'system_requirements_evictions_seconds': Threshold(600, 's', 'how long ago the kubelet may have evicted pods to be reported')}),
 )

@@ -126,7 +126,7 @@ def disk_full(view, machine):
         return unknown(machine.key, f'how full the disk of {machine.label} is: /var is not among its mounts', nodes=[machine.key],
                        explained_by=(failed(machine),))
     outcomes = [_filled(view, machine, path, size, used) for path, (size, used) in sorted(found.items())
-                if used / size >= view.threshold('disk_used_warning')]
+                if used / size >= view.threshold('system_requirements_disk_used_warning')]
     return outcomes or ok(machine.key, nodes=[machine.key])
 
 
@@ -156,7 +156,7 @@ def _filled(view, machine, path, size, used):
             'next boot.')
     more = {'nodes': [machine.key], 'evidence': evidence, 'asserts': (full(machine),)}
     subject = machine.key if path == '/var' else f'{machine.key}{path}'
-    if share >= view.threshold('disk_used_error'):
+    if share >= view.threshold('system_requirements_disk_used_error'):
         return error(subject, title, f'The kubelet evicts pods from here on, images are not pulled, and etcd stops when it cannot write.{most}', step,
                      **more)
     return warning(subject, title, f'The kubelet deletes images that are not in use, and evicts pods soon.{most}', step, **more)
@@ -201,8 +201,8 @@ CHECKS = (
           needs=('VolumeStatuses',), catalogue='EXT-VOL'),
     Check('system_requirements.disk_full', SECTION, 'the disk has room', disk_full, each=ALL,
           reads=('Version', 'Mounts', 'VolumeStatuses', 'DiskUsage'), logs=('machined', 'dmesg', 'kubelet'), catalogue='EXT-DISK', thresholds={
-              'disk_used_warning': Threshold(0.85, 'ratio', 'share of a filesystem that may be used before it is a warning'),
-              'disk_used_error': Threshold(0.9, 'ratio', 'share of a filesystem that may be used before it is an error')}),
+              'system_requirements_disk_used_warning': Threshold(0.85, 'ratio', 'share of a filesystem that may be used before it is a warning'),
+              'system_requirements_disk_used_error': Threshold(0.9, 'ratio', 'share of a filesystem that may be used before it is an error')}),
     Check('system_requirements.image_cache', SECTION, 'the image cache is ready', image_cache, each=ALL, needs=('ImageCacheConfigs',),
           reads=('MachineStatuses',), catalogue='EXT-IMG'),
 )

@@ -16,7 +16,7 @@ WORKERS = 'workers'
 
 @dataclass(frozen=True)
 class Threshold:
-    """A number that a user may set in C(talos_thresholds); C(unit) is s, ratio, bytes, count or days."""
+    """A number that a user may set in C(talos_thresholds); C(unit) is s, ratio, bytes, MiB, GiB, %, count or days."""
 
     default: float
     unit: str

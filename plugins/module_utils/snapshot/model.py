@@ -174,7 +174,8 @@ class Snapshot:
     C(cluster): {name, id, context}. C(client): facts of the talosconfig in use (api/talosconfig.py: facts()).
     C(kubernetes): {source, server, client, read_from, error, data: {kind: Datum}, servers: {machine key: Datum of /readyz}}. C(source) is
     talos for the kubeconfig that Talos issued, kubeconfig for one that was given, None without one; C(client) the facts of the
-    client certificate of one that was given, if it has one; C(read_from) the URL of the server that the lists came from. C(data) has the kinds of snapshot/objects.py, and
+    client certificate of one that was given, if it has one; C(read_from) the URL of the server that the lists came from. C(data)
+    has the kinds of snapshot/objects.py, and
     version: what /version says; readyz: {status, body} of /readyz through C(server);
     endpoint: the cluster endpoint, by ten new connections (kube/probe.py: ask), with or without credentials:
     {source, url, host, port, addresses, error, verified, certificates, probes}. C(source) is as above, or kubeprism where

@@ -30,7 +30,8 @@ _HIDDEN = ('env', 'encryption', 'backendExtraConfig', 'admissionControl', 'crede
 _OPEN_DOCUMENTS = ('HostnameConfig', 'TimeSyncConfig', 'ResolverConfig', 'StaticHostConfig', 'LinkConfig', 'DHCPv4Config', 'DHCPv6Config', 'VLANConfig',
                    'BondConfig', 'BridgeConfig', 'Layer2VIPConfig', 'NetworkDefaultActionConfig', 'NetworkRuleConfig', 'KubePrismConfig', 'KubeletConfig',
                    'KubeNodeConfig', 'KubeNetworkConfig', 'KubeFlannelCNIConfig', 'KubeAPIServerConfig', 'KubeControllerManagerConfig', 'KubeSchedulerConfig',
-                   'KubeClusterConfig', 'DiscoveryServiceConfig', 'RegistryMirrorConfig', 'VolumeConfig', 'UserVolumeConfig', 'WatchdogTimerConfig', 'OOMConfig')
+                   'KubeClusterConfig', 'DiscoveryServiceConfig', 'RegistryMirrorConfig', 'VolumeConfig', 'UserVolumeConfig', 'WatchdogTimerConfig',
+                       'OOMConfig')
 
 
 def processors(value, mark):

@@ -60,7 +60,8 @@ def test_etcd_refuses_the_lock_because_it_is_full():
 
 @pytest.mark.parametrize('error, controller, verdict, said', [
     ('1 error occurred: * error downloading "": error downloading \'\'', DOWNLOAD, 'error', 'cluster.extraManifests'),
-    ('error downloading "https://example.org/calico.yaml": Get "https://example.org/calico.yaml": dial tcp: lookup example.org: no such host', DOWNLOAD, 'error',
+    ('error downloading "https://example.org/calico.yaml": Get "https://example.org/calico.yaml": dial tcp: lookup example.org: no such host', DOWNLOAD,
+        'error',
      'reach that URL'),
     ('error checking resource existence: name is required', APPLY, 'error', 'kind: List'),
     ('1 error occurred: * error creating mapping for object talos.dev/v1alpha1/ServiceAccount/x: no matches for kind "ServiceAccount" in version '

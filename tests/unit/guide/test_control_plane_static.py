@@ -62,7 +62,8 @@ def test_failures_of_the_controllers_that_render_them_are_shown():
     machine = node(snapshot, 'cp2')
     undefine(machine, *COMPONENTS)
     machine.logs['controller-runtime'] = Datum(READ, (
-        f'{ago(snapshot, 4000)} \x1b[31mERROR\x1b[0m controller failed {{"component": "controller-runtime", "controller": "k8s.RenderSecretsStaticPodController",'
+        f'{ago(snapshot, 4000)} \x1b[31mERROR\x1b[0m controller failed {{"component": "controller-runtime", '
+        '"controller": "k8s.RenderSecretsStaticPodController",'
         ' "error": "old"}\n'
         f'{ago(snapshot, 20)} \x1b[31mERROR\x1b[0m controller failed {{"component": "controller-runtime", "controller": "k8s.RenderSecretsStaticPodController",'
         ' "error": "error writing \\"apiserver.crt\\": no space left on device"}\n'))

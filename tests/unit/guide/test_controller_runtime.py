@@ -104,7 +104,7 @@ def test_the_numbers_can_be_set():
     snapshot = old()
     fail(snapshot, node(snapshot, 'w1'), seconds=(600, 500, 400))
     assert findings(report(snapshot)) == []
-    thresholds = {'controller_failures': 3, 'controller_failing_seconds': 600}
+    thresholds = {'controller_runtime_failures': 3, 'controller_runtime_failing_seconds': 600}
     assert one(judging.report(snapshot, thresholds, controller_runtime.CHECKS), FAILING)['verdict'] == 'warning'
 
 

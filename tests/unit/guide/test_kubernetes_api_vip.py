@@ -54,7 +54,8 @@ def test_nobody_holds_it_although_etcd_has_a_leader():
 def test_a_failed_campaign_is_shown():
     snapshot = old()
     drop(node(snapshot, 'cp1'))
-    says(snapshot, node(snapshot, 'cp2'), 30, 'campaign failure {"component": "controller-runtime", "controller": "network.OperatorSpecController", "operator": '
+    says(snapshot, node(snapshot, 'cp2'), 30,
+         'campaign failure {"component": "controller-runtime", "controller": "network.OperatorSpecController", "operator": '
                                               '"vip", "error": "failed to create etcd session: context deadline exceeded", "link": "eth0", "ip": "10.5.0.100"}')
     finding = one(judged(snapshot), HOLDER)
     assert finding['verdict'] == 'error' and 'campaign failure' in ' '.join(e['text'] for e in finding['evidence'])

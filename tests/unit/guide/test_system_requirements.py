@@ -68,7 +68,8 @@ def test_too_little_memory_in_words():
     machines.put(node(snapshot, 'cp1'), 'Memory', {'meminfo': {'memtotal': 1024 * 1024}})
     found = one(report(snapshot, checks=CHECKS), f'{ID}memory_small')
     assert found['title'] == 'cp1 has 1024 MiB of memory, less than the 1698 MiB that a control plane node needs'
-    assert not findings(report(snapshot, {'memory_minimum_mib_control_plane': 1000, 'memory_recommended_mib_control_plane': 1000}, CHECKS))
+    less = {f'system_requirements_memory_{kind}_mib_control_plane': 1000 for kind in ('minimum', 'recommended')}
+    assert not findings(report(snapshot, less, CHECKS))
 
 
 @pytest.mark.parametrize('name, cores, verdict', [('cp1', 1, 'warning'), ('cp1', 2, None), ('w1', 1, None)])

@@ -87,7 +87,8 @@ def crash_looping(snapshot, machine):
     events = [(seconds, 'Waiting', 'Error running Containerd(etcd), going to restart forever: task "etcd" failed: exit code 2') for seconds in (18, 12, 6)]
     set_service(snapshot, machine, 'Waiting', events)
     at = format_time(snapshot.now - timedelta(seconds=6))
-    machine.logs['etcd'] = Datum('read', f'{{"level":"warn","ts":"{at}","msg":"failed to verify flags","error":"flag provided but not defined: -bogus-flag"}}\n')
+    machine.logs['etcd'] = Datum('read', f'{{"level":"warn","ts":"{at}","msg":"failed to verify flags",'
+                                          '"error":"flag provided but not defined: -bogus-flag"}\n')
 
 
 def booting(*stuck, reason='etcd not running'):
@@ -250,7 +251,8 @@ def test_a_wrong_image_of_etcd(state):
     preparing(snapshot, cp3, since=100)
     machined(snapshot, cp3, (99, f'pulling image {image}: starting...'), (98, f'retrying error: {text}'))
     if state == 'Failed':
-        set_service(snapshot, cp3, 'Failed', [(230, 'Preparing', 'Running pre state'), (100, 'Failed', f'Failed to run pre stage: 1 error(s) occurred:\n\t{text}')])
+        set_service(snapshot, cp3, 'Failed', [(230, 'Preparing', 'Running pre state'), (100, 'Failed',
+            f'Failed to run pre stage: 1 error(s) occurred:\n\t{text}')])
     booting(cp3)
     told = Told(snapshot)
     assert told.roots() == {'etcd.stuck_in_pre'} and image in told.of('etcd.stuck_in_pre')[0]['title']
@@ -496,7 +498,8 @@ def vip_alone(snapshot):
 
 def certificate_alone(snapshot):
     machine = states.dead(snapshot, 'w1', kind='expired', text='x509: certificate has expired or is not yet valid')
-    machine.data['certificate'] = Datum('read', states.served(snapshot, common_name='w1', not_before=ago(snapshot, 30 * 3600), not_after=ago(snapshot, 6 * 3600)))
+    machine.data['certificate'] = Datum('read', states.served(snapshot, common_name='w1', not_before=ago(snapshot, 30 * 3600), not_after=ago(snapshot,
+        6 * 3600)))
 
 
 def etcd_address_alone(snapshot):

@@ -42,7 +42,7 @@ def test_all_checks_of_the_collection_name_their_thresholds_by_section():
     for check in CHECKS:
         for name, threshold in check.thresholds.items():
             assert name.startswith(check.id.split('.')[0] + '_'), name
-            assert threshold.unit in ('s', 'ratio', 'bytes', 'count', 'days') and threshold.what, name
+            assert threshold.unit in ('s', 'ratio', 'bytes', 'count', 'days', 'MiB', 'GiB', '%') and threshold.what, name
             assert settings.build(CHECKS).thresholds[name] == threshold.default, f'{name} is declared twice with different defaults'
 
 

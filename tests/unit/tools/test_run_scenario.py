@@ -30,9 +30,11 @@ def _report():
     sections['etcd.other']['verdict'] = 'error'
     sections['discovery.missing']['verdict'] = 'warning'
     sections['gathering_logs'].update(verdict='unknown', reason='needs a role')
-    finding = {'id': 'etcd.member_stale/3', 'check': 'etcd.member_stale', 'section': 'etcd.other', 'verdict': 'error', 'nodes': [], 'subject': '3', 'title': 'member cp-3 is stale',
+    finding = {'id': 'etcd.member_stale/3', 'check': 'etcd.member_stale', 'section': 'etcd.other', 'verdict': 'error', 'nodes': [], 'subject': '3',
+        'title': 'member cp-3 is stale',
                'root': True, 'because_of': []}
-    consequence = {'id': 'discovery.x/cluster', 'check': 'discovery.x', 'section': 'discovery.missing', 'verdict': 'warning', 'nodes': ['cp-1'], 'subject': 'cluster',
+    consequence = {'id': 'discovery.x/cluster', 'check': 'discovery.x', 'section': 'discovery.missing', 'verdict': 'warning', 'nodes': ['cp-1'],
+        'subject': 'cluster',
                    'title': 'seen', 'root': False, 'because_of': ['etcd.member_stale/3']}
     return {'class': 'errors', 'complete': False, 'sections': sections, 'findings': [finding, consequence]}
 
