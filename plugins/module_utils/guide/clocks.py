@@ -257,8 +257,7 @@ def clocks_differ(view):
     if len(good) < 2:
         return not_applicable('cluster', 'fewer than two clocks can be compared') if len(found) == len(answering) else \
             unknown('cluster', f'whether the clocks agree: {"; ".join(unread(answering, "Time"))}')
-    fastest, slowest = max(good, key=lambda each: each.ahead - each.margin), min(good, key=lambda each: each.ahead + each.margin)
-    apart = (fastest.ahead - fastest.margin) - (slowest.ahead + slowest.margin)
+    apart, fastest, slowest = _furthest(good)
     if apart <= view.threshold(SPREAD):
         return ok('cluster') if len(found) == len(answering) else unknown('cluster', f'whether all clocks agree: {"; ".join(unread(answering, "Time"))}')
     evidence = [seen(each.machine, 'Time', f'{off_by(each.ahead, US)} (± {each.margin * 1000:.0f} ms), in agreement with {each.server}')
@@ -269,6 +268,15 @@ def clocks_differ(view):
                    'certificates suffer from it.',
                    'Give all machines of the cluster the same time servers, and find out which of them is wrong.',
                    nodes=[fastest.machine.key, slowest.machine.key], evidence=evidence)
+
+
+def _furthest(readings):
+    """C((seconds, faster, slower)) of the two that are furthest apart by two time servers.
+
+    Two clocks that agree with one server agree with each other, whatever the calls seem to tell: answers may come late, or out of a recording.
+    """
+    pairs = [((fast.ahead - fast.margin) - (slow.ahead + slow.margin), fast, slow) for fast in readings for slow in readings if fast.server != slow.server]
+    return max(pairs, key=lambda pair: pair[0], default=(0.0, None, None))
 
 
 def control_node_clock(view):
