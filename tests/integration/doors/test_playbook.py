@@ -176,7 +176,7 @@ def test_talos_fail_on_decides_at_the_very_end(ansible, fail_on, set_name, code)
 
 
 def test_an_incomplete_report_fails_where_that_is_wanted(ansible):
-    run = ansible('healthy').playbook('-e', 'talos_fail_on_incomplete=yes')
+    run = ansible('worker-down').playbook('-e', 'talos_fail_on_incomplete=yes')
     assert run.code == 2 and run.says('(talos_fail_on_incomplete is true)')
 
 
