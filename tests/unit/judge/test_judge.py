@@ -181,3 +181,24 @@ def test_several_outcomes_of_one_subject_are_one_finding_that_explains_what_each
     judged = report(snapshot(machine('a')), check(both), check(follows, name='etcd.else'))
     assert {f['subject']: f['because_of'] for f in judged['findings'] if f['check'] == 'etcd.else'} == {
         'first': ['etcd.something/it'], 'second': ['etcd.something/it'], 'third': []}
+
+
+# -- checks that ask for each other -----------------------------------------------------------------------------
+
+def test_a_check_may_ask_what_another_section_says():
+    runs = []
+
+    def other(view):
+        runs.append('other')
+        return c.warning('cluster', 'bad', '', '')
+    asks = c.Check('a.asks', 'misc.controller_runtime', 'asks', lambda view: c.info('cluster', str(len(view.judged('etcd.alarm')))))
+    judged = judge(snapshot(machine('a')), settings.build(()), (asks, c.Check('b.other', 'etcd.alarm', 'other', other)))
+    assert [f['title'] for f in judged['findings']] == ['bad', '1']
+    assert runs == ['other']  # judged once, whoever asks first
+
+
+def test_checks_that_ask_each_other_come_to_an_end():
+    one = c.Check('a.one', 'etcd.alarm', 'one', lambda view: c.info('cluster', f'one sees {len(view.judged("x.time"))}'))
+    two = c.Check('b.two', 'x.time', 'two', lambda view: c.info('cluster', f'two sees {len(view.judged("etcd.alarm"))}'))
+    judged = judge(snapshot(machine('a')), settings.build(()), (one, two))
+    assert {f['title'] for f in judged['findings']} == {'one sees 1', 'two sees 0'}
