@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 
 import pytest
@@ -15,7 +16,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.tasks.arguments imp
 # What differs from one gather to the next, or comes from Ansible itself, which says of every path in a result whose it is.
 PASSING = {'at', 'seconds', 'waited', 'digest', 'snapshot', 'report', 'report_dir', 'text', 'invocation', 'ansible_job_id', 'results_file',
            'started', 'finished', 'stdout', 'stdout_lines', 'stderr', 'stderr_lines', 'ansible_facts', 'path', 'before_header', 'after_header',
-           'uid', 'gid', 'owner', 'group', 'mode', 'state', 'size', 'secontext'}
+           'uid', 'gid', 'owner', 'group', 'mode', 'state', 'size', 'secontext', 'ahead_seconds', 'clock_offset_ms', 'margin_seconds'}
 DOORS = ('in_process', 'async', 'shipped')
 CONNECTING = tuple(name for name in SPECS if name != 'talos_report')
 
@@ -23,6 +24,8 @@ CONNECTING = tuple(name for name in SPECS if name != 'talos_report')
 def lasting(value):
     if isinstance(value, dict):
         return {key: lasting(item) for key, item in value.items() if key not in PASSING}
+    if isinstance(value, str):  # how long something has lasted
+        return re.sub(r'\b\d+(\.\d+)? (s|min|ms)\b', 'a while', value)
     return [lasting(item) for item in value] if isinstance(value, list) else value
 
 
