@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 
 from ansible_collections.talosops.talos.plugins.module_utils.guide.kubelet_common import (
-    behind, external_addresses, in_order, no_cluster, of_node,
+    behind, external_addresses, in_order, no_cluster, not_read, of_node,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.guide.kubelet_requests import own_addresses
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import PRESENT, listed, seen
@@ -73,7 +73,7 @@ def internal_ip_wrong(view):
     if early:
         return early
     if not view.kubernetes.read:
-        return view.kubernetes.unread('whether the Nodes registered the right addresses', 'nodes')
+        return not_read(view, 'whether the Nodes registered the right addresses', 'nodes')
     outcomes = []
     for node in in_order(view):
         machine, standing = behind(view, node)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import ABSENT
-from ansible_collections.talosops.talos.plugins.module_utils.guide.kubelet_common import controller_of, no_cluster, why_frozen
+from ansible_collections.talosops.talos.plugins.module_utils.guide.kubelet_common import controller_of, no_cluster, not_read, why_frozen
 from ansible_collections.talosops.talos.plugins.module_utils.guide.kubelet_requests import (
     CSR_SECONDS, api_names, approver_evidence, machine_named, newest, owner_of, rotates, waiting_since,
 )
@@ -41,7 +41,7 @@ def serving_csr_pending(view):
         return early
     csrs = view.kubernetes.csrs
     if csrs is None:
-        return view.kubernetes.unread('whether kubelets wait for serving certificates', 'csrs')
+        return not_read(view, 'whether kubelets wait for serving certificates', 'csrs')
     return [outcome for csr in newest(csrs, csr_rules.SERVING) for outcome in [_serving(view, csr)] if outcome] or ok('cluster')
 
 

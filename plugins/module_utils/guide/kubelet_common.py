@@ -30,6 +30,18 @@ def no_cluster(view):
     return None
 
 
+def not_read(view, what, *kinds):
+    """The outcome of a check whose objects were not read: unknown, but while the API of a new cluster is not up yet (G5)."""
+    if api_not_up_yet(view):
+        return not_applicable('cluster', 'the Kubernetes API is not up yet')
+    return view.kubernetes.unread(what, *kinds)
+
+
+def api_not_up_yet(view):
+    """Whether etcd started less than ten minutes ago and the API does not answer yet; where nobody lets us read, nothing is known of it."""
+    return not view.kubernetes.read and not may_not_read(view) and view.kubernetes.settling()
+
+
 def may_not_read(view):
     """The Nodes were not read because nobody let us, which says nothing about the API."""
     return view.kubernetes.datum('nodes').state in _MAY_NOT

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 
-from ansible_collections.talosops.talos.plugins.module_utils.guide.kubelet_common import no_cluster, of_node
+from ansible_collections.talosops.talos.plugins.module_utils.guide.kubelet_common import no_cluster, not_read, of_node
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import addresses_of, listed, members, ordered, seen
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
     ALL, Check, critical, error, info, not_applicable, ok, unknown, warning,
@@ -54,7 +54,7 @@ def node_name_differs(view):
     if early:
         return early
     if not view.kubernetes.read:
-        return view.kubernetes.unread('whether kubelets registered under the right names', 'nodes')
+        return not_read(view, 'whether kubelets registered under the right names', 'nodes')
     outcomes = []
     for machine in ordered(view.snapshot.answering()):
         registered, name = _registered_as(view, machine), (machine.resource('Nodenames', 'nodename') or {}).get('nodename')

@@ -8,7 +8,7 @@ A Node without a machine is judged as stale; one that is cordoned is not for tha
 from __future__ import annotations
 
 from ansible_collections.talosops.talos.plugins.module_utils.guide.kubelet_common import (
-    NOT_READ, behind, in_order, may_not_read, no_cluster, of_node, ready_evidence, why_frozen,
+    NOT_READ, api_not_up_yet, behind, in_order, may_not_read, no_cluster, not_read, of_node, ready_evidence, why_frozen,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.guide.kubelet_not_ready import cause_of
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import PRESENT, listed, ordered, seen, span
@@ -33,6 +33,9 @@ def node_not_ready(view):
     if early:
         return early
     facts = view.kubernetes
+    if api_not_up_yet(view):
+        return info('cluster', 'whether every Node is Ready: the Kubernetes API is not up yet', 'etcd has just started, and the API servers follow it.',
+                    'Gather again in a few minutes.')
     if not facts.read:
         return facts.unread('whether every Node is Ready', 'nodes')
     judged = []
@@ -114,6 +117,8 @@ def node_status_not_ready(view):
         return early
     if view.kubernetes.read:
         return not_applicable('cluster', 'judged by the Nodes themselves')
+    if api_not_up_yet(view):
+        return not_applicable('cluster', 'the Kubernetes API is not up yet')
     doubt = _doubt(view)
     if doubt:
         return unknown('cluster', f'whether the machines know their Nodes as Ready: {doubt}', next_step=NOT_READ,
@@ -177,7 +182,7 @@ def node_pressure(view):
     if early:
         return early
     if not view.kubernetes.read:
-        return view.kubernetes.unread('whether a Node is short of something', 'nodes')
+        return not_read(view, 'whether a Node is short of something', 'nodes')
     if view.kubernetes.frozen:
         return not_applicable('cluster', 'etcd takes no writes: what the Nodes say is old')
     outcomes = []
@@ -210,7 +215,7 @@ def node_flapping(view):
     if early:
         return early
     if not view.kubernetes.read or view.kubernetes.listed('events') is None:
-        return view.kubernetes.unread('whether a Node comes and goes', 'nodes', 'events')
+        return not_read(view, 'whether a Node comes and goes', 'nodes', 'events')
     counts = {}
     for event in view.kubernetes.listed('events'):
         at = parse_time(event.get('at'))

@@ -7,7 +7,9 @@ What the log says of it is history once the Node exists (edge-cases 44d): 2 to 1
 
 from __future__ import annotations
 
-from ansible_collections.talosops.talos.plugins.module_utils.guide.kubelet_common import NOT_READ, may_not_read, no_cluster, why_frozen
+from ansible_collections.talosops.talos.plugins.module_utils.guide.kubelet_common import (
+    NOT_READ, may_not_read, no_cluster, not_read, why_frozen,
+)
 from ansible_collections.talosops.talos.plugins.module_utils.guide.kubelet_requests import (
     CSR_SECONDS, machine_named, newest, waiting_since, wanted_name,
 )
@@ -16,6 +18,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge import csr_ru
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
     Check, Evidence, error, info, not_applicable, ok, unknown, warning,
 )
+from ansible_collections.talosops.talos.plugins.module_utils.judge.component_facts import ABSENT, API_SERVER
 from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import condition
 
 SECTION = 'kubelet.node_not_found'
@@ -88,7 +91,7 @@ def _name(machine):
 
 def _by_themselves(view, answering):
     """Without the Nodes: what each machine knows of its own, which proves that it once registered and no more."""
-    outcomes, unsure = [], []
+    outcomes, early, unsure = [], [], []
     fresh = may_not_read(view) and not view.kubernetes.frozen and bool(view.etcd.with_leader)
     somebody = any(machine.value('NodeStatuses') for machine in answering)
     for machine in answering:
@@ -97,15 +100,29 @@ def _by_themselves(view, answering):
             outcomes.append(ok(machine.key, nodes=[machine.key]) if fresh else
                             not_applicable(machine.key, f'{machine.label} knew its Node; the Nodes were not read', nodes=[machine.key]))
         elif _registers(view, machine):
-            missing = _missing(view, machine) if statuses is not None and fresh and somebody else None
-            outcomes += [missing] if missing else []
-            unsure += [] if missing else [machine]
+            if statuses is not None and fresh and somebody:
+                outcomes.append(_missing(view, machine))
+            elif statuses is not None and (view.kubernetes.settling(machine) or _no_api_server(view)):
+                early.append(machine)
+            else:
+                unsure.append(machine)
+    if early:
+        outcomes.append(info('cluster', f'{listed(m.label for m in early)} {"has" if len(early) == 1 else "have"} no Node yet',
+                             'No API server runs with which a kubelet could register, or it has just started.', 'Get an API server to run first.',
+                             nodes=[m.key for m in early], explained_by=view.kubernetes.troubles))
     if unsure:
         why = view.kubernetes.datum('nodes').why()
         whose = f'{listed(m.label for m in unsure)} {"has a Node" if len(unsure) == 1 else "have Nodes"}'
         outcomes.append(unknown('cluster', f'whether {whose}: Kubernetes was not read ({why})', nodes=[m.key for m in unsure], next_step=NOT_READ,
                                 explained_by=view.kubernetes.troubles))
     return outcomes or not_applicable('cluster', 'no kubelet is to register')
+
+
+def _no_api_server(view):
+    """Whether every control plane node was seen to have no API server that runs."""
+    planes = view.control_planes
+    return bool(planes) and all(machine.answered and (view.components.state(machine, API_SERVER).bad
+                                                      or view.components.state(machine, API_SERVER).how == ABSENT) for machine in planes)
 
 
 # -- KUB-5: client certificates ---------------------------------------------------------------------------------
@@ -117,7 +134,7 @@ def client_csr_pending(view):
         return early
     csrs = view.kubernetes.csrs
     if csrs is None:
-        return view.kubernetes.unread('whether kubelets wait for client certificates', 'csrs')
+        return not_read(view, 'whether kubelets wait for client certificates', 'csrs')
     return [outcome for csr in newest(csrs, csr_rules.CLIENT) for outcome in [_client(view, csr)] if outcome] or ok('cluster')
 
 
@@ -184,7 +201,8 @@ def _missing_bindings(view):
 
 CHECKS = (
     Check('kubelet.node_not_found', SECTION, 'Every machine whose kubelet runs has a Node', node_not_found,
-          reads=('Nodenames', 'NodeStatuses', 'ServiceList', 'MachineStatuses', 'NodeIPConfigs', 'EtcdStatus'),
+          reads=('Nodenames', 'NodeStatuses', 'ServiceList', 'MachineStatuses', 'NodeIPConfigs', 'EtcdStatus', 'Containers', 'StaticPods',
+                 'StaticPodStatuses'),
           logs=('controller-runtime', 'kubelet', 'machined'), cluster_reads=('nodes',), catalogue='KUB-4', remedy='kubelet_restart'),
     Check('kubelet.client_csr_pending', SECTION, 'No kubelet waits for its client certificate', client_csr_pending,
           reads=('Nodenames', 'HostnameStatuses', 'ManifestStatuses', 'MachineStatuses', 'EtcdAlarmList'), cluster_reads=('csrs', 'nodes', 'pods'),

@@ -9,7 +9,7 @@ Node not Ready, for longer than discovery remembers a machine (users.md 5, "stal
 from __future__ import annotations
 
 from ansible_collections.talosops.talos.plugins.module_utils.guide.kubelet_common import (
-    FORMER, behind, controller_of, in_order, no_cluster, of_node, ready_evidence, why_frozen,
+    FORMER, behind, controller_of, in_order, no_cluster, not_read, of_node, ready_evidence, why_frozen,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import (
     FORGOTTEN_SECONDS, GONE, discovery_works, failure_of, listed, seen, span,
@@ -35,7 +35,7 @@ def node_stale(view):
     if early:
         return early
     if not view.kubernetes.read:
-        return view.kubernetes.unread('whether there are Nodes without a machine', 'nodes')
+        return not_read(view, 'whether there are Nodes without a machine', 'nodes')
     found, outcomes = [], []
     for node in in_order(view):
         machine, standing = behind(view, node)
@@ -150,7 +150,7 @@ def node_duplicate(view):
     if early:
         return early
     if not view.kubernetes.read:
-        return view.kubernetes.unread('whether two Nodes share an address', 'nodes')
+        return not_read(view, 'whether two Nodes share an address', 'nodes')
     virtual, holders = {normal(vip) for vip in view.vips}, {}
     for node in in_order(view):
         if node_ready(node)[0] == 'True':

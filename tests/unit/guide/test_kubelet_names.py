@@ -76,6 +76,14 @@ def test_a_kubelet_that_registered_under_another_name():
     assert finding['verdict'] == 'warning' and finding['title'] == 'w1 is Node w1-before in Kubernetes, not w1'
 
 
+def test_a_node_that_only_an_address_ties_to_its_machine():
+    snapshot = aged()
+    node_object(snapshot, 'w1').update(name='worker-one', machine_id='0' * 32)
+    judged = report(snapshot)
+    assert one(judged, DIFFERS)['title'] == 'w1 is Node worker-one in Kubernetes, not w1'
+    assert [f for f in findings(judged, worse_than='info') if f['section'] != 'kubelet.wrong_node_name'] == []
+
+
 def test_the_old_node_of_a_machine_that_was_renamed_is_stale_and_not_misnamed():
     snapshot = aged()
     add_node(snapshot, 'w1-before', '10.5.0.5', since=900, machine=False)

@@ -208,3 +208,36 @@ def test_requests_that_were_not_read_do_not_move_the_section():
     lose_kube(snapshot, 'csrs')
     judged = report(snapshot)
     assert verdict_of(judged, CLIENT) == 'unknown' and judged['sections']['kubelet.node_not_found']['verdict'] == 'ok'
+
+
+def no_api_server(snapshot):
+    """The API does not answer, and no control plane node runs an API server."""
+    for machine in judging.planes(snapshot):
+        containers = [c for c in machine.value('Containers')['containers'] if 'kube-apiserver' not in c['id']]
+        machine.data['Containers'] = Datum(READ, {'containers': containers})
+        machine.data['StaticPodStatuses'] = Datum(READ, [])
+    for kind in snapshot.kubernetes['data']:
+        snapshot.kubernetes['data'][kind] = Datum('unreachable', reason='connection refused')
+    for machine in snapshot.machines:
+        machine.data['NodeStatuses'] = Datum(READ, [])
+
+
+def test_without_any_api_server_nobody_can_register():
+    snapshot = aged()
+    no_api_server(snapshot)
+    finding = one(report(snapshot), CHECK)
+    assert finding['verdict'] == 'info' and finding['nodes'] == ['cp1', 'cp2', 'cp3', 'w1']
+
+
+def test_a_new_cluster_whose_api_is_not_up_yet():
+    snapshot = recording()
+    no_api_server(snapshot)
+    judged = report(snapshot)
+    assert {f['check']: f['verdict'] for f in findings(judged)} == {CHECK: 'info', 'kubelet.node_not_ready': 'info'}
+    assert judged['sections']['kubelet.stale_nodes']['verdict'] == 'not_applicable'
+
+
+def test_an_old_cluster_whose_api_is_down_is_not_excused():
+    snapshot = aged()
+    no_api_server(snapshot)
+    assert report(snapshot)['sections']['kubelet.stale_nodes']['verdict'] == 'unknown'
