@@ -92,6 +92,13 @@ def test_a_time_that_is_none_is_refused_before_anything_is_sent(talosconfig, opt
         access.gather({**params, 'access': access.find(params)}, None)
 
 
+@pytest.mark.parametrize('value', [-1.0, 60.0, 90.0, float('nan')])
+def test_a_second_sample_that_the_deadline_does_not_leave_room_for_is_refused(talosconfig, value):
+    params = {'talosconfig_content': talosconfig, 'timeout': 10.0, 'deadline': 60.0, 'sample_seconds': value}
+    with pytest.raises(InputError, match='sample_seconds must be a number of seconds from zero to less than the deadline'):
+        access.gather({**params, 'access': access.find(params)}, None)
+
+
 def test_a_talosconfig_in_the_working_directory_is_carried_along(talosconfig, tmp_path):
     (tmp_path / 'talosconfig').write_text(talosconfig)
     assert access.find({'talosconfig_content': talosconfig}).local_file == str(tmp_path / 'talosconfig')
