@@ -151,6 +151,14 @@ def presence(view, machine):
     return PRESENT
 
 
+def is_namesake(view, machine):
+    """Whether a silent entry of discovery bears the name of a machine that answers elsewhere: that name is what is wrong, not a port."""
+    if machine.answered or not machine.name or not lists_in_discovery(view, machine):
+        return False
+    wanted = {normal(name) for name in view.settings.expected_nodes} & addresses_of(view, machine)
+    return not wanted and any(other.answered and other.name == machine.name for other in view.snapshot.machines)
+
+
 # -- words ------------------------------------------------------------------------------------------------------
 
 def listed(items, most=6):

@@ -8,7 +8,7 @@ import re
 
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import UNREACHABLE
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import (
-    NETWORK_FAULTS, PRESENT, failure_of, fault, is_network_fault, listed, lists_in_discovery, machine_at, ordered, presence, seen, span,
+    NETWORK_FAULTS, PRESENT, failure_of, fault, is_namesake, is_network_fault, listed, lists_in_discovery, machine_at, ordered, presence, seen, span,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
     ALL, CONTROL_PLANES, Check, Evidence, Threshold, error, info, ok, unknown, warning,
@@ -57,7 +57,7 @@ def machine_unreachable(view):
     for machine in ordered(view.snapshot.machines):
         if machine.answered:
             outcomes.append(_lost(machine) or ok(machine.key, nodes=[machine.key]))
-        elif presence(view, machine) != PRESENT:
+        elif presence(view, machine) != PRESENT or is_namesake(view, machine):
             continue
         elif failure_of(view, machine) is None:
             outcomes.append(_not_tried(machine))

@@ -191,3 +191,15 @@ def test_an_endpoint_name_that_does_not_resolve_is_no_machine_and_still_told():
         endpoint.machine, endpoint.addresses = None, []
     found = [f for f in states.findings(states.report(snap), UNREACHABLE) if f['verdict'] == 'error']
     assert [f['subject'] for f in found] == ['2.example.net', '3.example.net', '4.example.net']
+
+
+@pytest.mark.parametrize('named, found', [('w1', ['ok']), ('w9', ['error'])])
+def test_a_silent_entry_with_the_name_of_a_machine_that_answers_is_no_closed_port(named, found):
+    """Two members of one name: the name is the fault (discovery.name_duplicate), wherever the second one was."""
+    snap = states.snapshot()
+    alive = next(machine for machine in snap.machines if machine.name == 'w1')
+    other = states.dead(snap, 'cp3', text='dial tcp 10.5.0.4:50000: connect: no route to host')
+    other.name = named
+    judged = states.report(snap)
+    told = [f for f in states.findings(judged, 'talos_api.machine_unreachable') if f['subject'] == other.key]
+    assert alive.answered and ([f['verdict'] for f in told] or ['ok']) == found
