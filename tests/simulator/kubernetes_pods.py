@@ -28,7 +28,6 @@ _DAEMON_TOLERATIONS = [
 _TOLERATIONS = [{'key': f'node.kubernetes.io/{key}', 'operator': 'Exists', 'effect': 'NoExecute', 'tolerationSeconds': 300}
                 for key in ('not-ready', 'unreachable')]
 
-_PLACED_FOR = timedelta(seconds=1)
 
 
 def pods(model):
@@ -37,13 +36,17 @@ def pods(model):
 
 def pods_on(model, name):
     """The pods on the Node of this name; which those are is worked out once a second at most, for all of a large cluster's machines."""
-    at, placed = model.encoded.get('pods') or (None, None)
-    if at is None or model.clock.now() - at > _PLACED_FOR:
-        placed = {}
+    return [_pod(model, pod) for pod in _placed(model, name)]
+
+
+def _placed(model, name):
+    def placed():
+        found = {}
         for pod in workloads.pods(model):
-            placed.setdefault(pod.node, []).append(pod)
-        model.encoded['pods'] = model.clock.now(), placed
-    return [_pod(model, pod) for pod in placed.get(name, ())]
+            found.setdefault(pod.node, []).append(pod)
+        return found
+
+    return model.derived('pods', placed, seconds=1.0).get(name, [])
 
 
 def daemonsets(model):
@@ -56,7 +59,7 @@ def deployments(model):
 
 def static_pod_statuses(node):
     """The statuses of this machine's static pods as its kubelet tells them to Talos, keys sorted."""
-    static = [pod for pod in workloads.pods(node.model) if pod.workload.kind == 'Node' and pod.node == node.nodename]
+    static = [pod for pod in _placed(node.model, node.nodename) if pod.workload.kind == 'Node']
     statuses = [(f'{pod.workload.namespace}/{pod.name}', _sorted(_status(node.model, pod))) for pod in static]
     return [Resource(name, 'k8s.KubeletStaticPodController', status, proto={'podStatus': status}) for name, status in statuses]
 

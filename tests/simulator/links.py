@@ -155,8 +155,9 @@ def routes(node):
         add(f'inet4/{gateway}//0', '', 'eth0', gateway=gateway, protocol='boot')
     if default and any(':' in prefix and not prefix.endswith('/128') for prefix in node.own_prefixes):
         add('eth0/inet6/fe80::1//1024', '', 'eth0', gateway='fe80::1', protocol='ra', priority=1024, family='inet6')
-    for other in node.model.nodes.values():
-        for cidr in other.pod_cidrs if other is not node else ():
+    networks = node.model.derived('pod networks', lambda: {other.name: other.pod_cidrs for other in node.model.nodes.values()})
+    for other, cidrs in networks.items():
+        for cidr in cidrs if other != node.name else ():
             gateway, link = cidr.split('/')[0], 'flannel.1' if ':' not in cidr else 'flannel-v6.1'
             if link in indexes:
                 route_id = f'inet4/{gateway}/{cidr}/0' if link == 'flannel.1' else f'{link}/inet6/{gateway}/{cidr}/1024'

@@ -9,6 +9,7 @@ import copy
 import functools
 import hashlib
 import ipaddress
+import time
 from dataclasses import replace
 
 from tests.bed import pki
@@ -44,6 +45,7 @@ class Model:
         machines = [(name, address, True) for name, address in topology['cp'].items()]
         machines += [(name, address, False) for name, address in topology['workers'].items()]
         self.encoded = {}
+        self._derived = {}
         self.dirty = False
         self.timeline = Timeline(pace)
         self.watchers = []
@@ -64,7 +66,16 @@ class Model:
     def changed(self):
         """The state is another: what was derived from it is made anew."""
         self.encoded.clear()
+        self._derived.clear()
         self.dirty = True
+
+    def derived(self, key, make, seconds=None):
+        """What C(make()) gives, made once until the state changes, or until so many seconds have passed."""
+        at, found = self._derived.get(key, (None, None))
+        if at is None or seconds is not None and time.monotonic() - at > seconds:
+            at, found = time.monotonic(), make()
+            self._derived[key] = at, found
+        return found
 
     def tell(self, what, node):
         """Tell C(watchers) (callables with what and the machine) of gone, booted, kubelet and bootstrapped."""
@@ -177,7 +188,11 @@ class Model:
             return []
         discovery = self.state['discovery']
         names = discovery.get(node.name, discovery.get('all_nodes_see'))
-        names = list(self.nodes) if names is None else list(names)
+        names = tuple(self.nodes) if names is None else tuple(names)
+        return self.derived(('affiliates', names), lambda: self._affiliates(names), seconds=1.0)
+
+    def _affiliates(self, names):
+        discovery = self.state['discovery']
         seen = [self.nodes[name].affiliate if name in self.nodes else self._stranger(name) for name in names]
         seen += [self._stranger(name, extra.get('addresses'), extra.get('age')) for name, extra in (discovery.get('extra') or {}).items()]
         for name, addresses in (discovery.get('duplicates') or {}).items():

@@ -27,6 +27,8 @@ _OPTIONS = (
     ('grpc.use_local_subchannel_pool', 1),
     ('grpc.http2.bdp_probe', 0),
     ('grpc.http2.lookahead_bytes', 1024 * 1024),
+    # Who reads a stream waits for its messages itself: a third less work for the many small ones of a List.
+    ('SingleThreadedUnaryStream', 1),
 )
 
 

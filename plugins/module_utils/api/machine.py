@@ -106,10 +106,10 @@ class Machine:
         kept = data[-limit_bytes:] if newest else data[:limit_bytes]
         return Stream(bytes(kept), error is None and not truncated, error, truncated)
 
-    def resources(self, kind, namespace, timeout=None):
+    def resources(self, kind, namespace, timeout=None, parse=True):
         """All resources of a type (its full name, exact case): a list of what api/spec.py: resource() makes."""
         request = {'namespace': namespace, 'type': kind}
-        return [self._resource(message['resource']) for message in self.messages(f'{_STATE}List', request, timeout)]
+        return [self._resource(message['resource'], parse) for message in self.messages(f'{_STATE}List', request, timeout)]
 
     def resource(self, kind, namespace, resource_id, timeout=None):
         """One resource. Raises L(NotFound)."""
@@ -195,8 +195,8 @@ class Machine:
             failed = metadata['status'] or {'code': 2, 'message': metadata['error']}
             raise status.error(status.name_of(failed['code']), failed['message'], method, self.address, asked, bool(self._metadata))
 
-    def _resource(self, decoded):
-        return None if decoded is None or decoded['metadata'] is None else spec.resource(decoded)
+    def _resource(self, decoded, parse=True):
+        return None if decoded is None or decoded['metadata'] is None else spec.resource(decoded, parse)
 
     def _asked(self, method, request):
         """What is asked, in words for an error."""

@@ -32,11 +32,15 @@ def need_yaml():
         raise InputError('The Python package PyYAML is missing on this host.', 'Install it: pip install pyyaml')
 
 
-def resource(decoded):
+class Unparsed(str):
+    """A yaml_spec as it came."""
+
+
+def resource(decoded, parse=True):
     """A cosi.resource.Resource as {id, namespace, version, phase, owner, created, updated, labels, spec}.
 
-    C(spec) is what its yaml_spec holds, None when it has none; of a machine configuration it is the text of all its
-    documents. Raises L(CallError) for a spec that is no YAML.
+    C(spec) is what its yaml_spec holds (without C(parse) L(Unparsed)), None when it has none; of a machine configuration it
+    is the text of all its documents. Raises L(CallError) for a spec that is no YAML.
     """
     metadata, spec = decoded['metadata'], decoded['spec']
     made = {key: metadata[key] for key in _KEPT}
@@ -45,9 +49,22 @@ def resource(decoded):
     elif metadata['type'] == MACHINE_CONFIGS and spec['proto_spec']:
         # its yaml_spec is a mapping up to Talos 1.11 and a text after it (talos-api 6.2)
         made['spec'] = wire.decode(_CONFIG_SPEC, spec['proto_spec'])['yaml_marshalled'].decode('utf-8', 'replace')
+    elif not parse:
+        made['spec'] = Unparsed(spec['yaml_spec'])
     else:
-        made['spec'] = _parse(spec['yaml_spec'], metadata)
+        try:
+            made['spec'] = load(spec['yaml_spec'])
+        except ValueError:
+            raise CallError(f'The resource {metadata["type"]} "{metadata["id"]}" is not valid YAML.') from None
     return made
+
+
+def load(text):
+    """What a yaml_spec holds, None for an empty one. Raises ValueError."""
+    try:
+        return yaml.load(text, Loader=_Loader) if text else None  # noqa: S506 - a safe loader
+    except yaml.YAMLError:
+        raise ValueError('not valid YAML') from None
 
 
 def documents(text):
@@ -56,10 +73,3 @@ def documents(text):
         return [document for document in yaml.load_all(text, Loader=_Loader) if document is not None]  # noqa: S506 - a safe loader
     except yaml.YAMLError:
         raise ValueError('not valid YAML') from None
-
-
-def _parse(text, metadata):
-    try:
-        return yaml.load(text, Loader=_Loader) if text else None  # noqa: S506 - a safe loader
-    except (yaml.YAMLError, ValueError):
-        raise CallError(f'The resource {metadata["type"]} "{metadata["id"]}" is not valid YAML.') from None

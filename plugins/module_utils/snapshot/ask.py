@@ -4,16 +4,19 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import threading
 import time
 from datetime import datetime, timezone
 
+from ansible_collections.talosops.talos.plugins.module_utils.api import spec
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import ABSENT, FAILED, NOT_ASKED, READ, InputError, NotAsked, TalosError
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import Datum, format_time
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.reads import LOG_BYTES, LOG_TAIL, Log, Resources
 
 ENTRIES_MOST = 20000
+SPECS_KEPT = 4000
 
 # UNKNOWN is all that Talos gives with these (talos-api 5.2).
 _ABSENT_TEXTS = ('was not registered', 'no such file or directory')
@@ -60,6 +63,8 @@ class Asker:
         self.budget = budget
         self.redactor = redactor
         self.cluster_ids = []
+        # What all machines tell alike, such as members and routes, is read and redacted once.
+        self._spec = functools.lru_cache(maxsize=SPECS_KEPT)(lambda text: redactor.value(spec.load(text)))
 
     def ask(self, read, machine):
         """C((Datum, error or None)) of one read (snapshot/reads.py); raises nothing that a machine or a network did."""
@@ -90,12 +95,25 @@ class Asker:
         return Datum(READ, self.redactor.text(value), now(), reason=reason and self.redactor.text(reason), complete=complete)
 
     def _redacted(self, read, value):
-        return self.redactor.text(value) if isinstance(read, Log) else self.redactor.value(value)
+        if isinstance(read, Log):
+            return self.redactor.text(value)
+        if not isinstance(read, Resources):
+            return self.redactor.value(value)
+        return [{**item, 'id': self.redactor.text(item['id']), 'labels': self.redactor.value(item['labels']), 'spec': self._of_spec(item['spec'])}
+                for item in value]
+
+    @staticmethod
+    def _late(read):
+        """Whether specs are read as they are redacted: what is kept of them does not hang on more than their text."""
+        return read.shape is None and read.kind != 'Infos'
+
+    def _of_spec(self, found):
+        return self._spec(str(found)) if isinstance(found, spec.Unparsed) else self.redactor.value(found)
 
     def _call(self, read, machine, seconds):
         """C((value, complete, reason)) of a read."""
         if isinstance(read, Resources):
-            return machine.resources(read.type, read.namespace, timeout=seconds), True, None
+            return machine.resources(read.type, read.namespace, timeout=seconds, parse=not self._late(read)), True, None
         if isinstance(read, Log):
             if read.method:
                 return text_of(machine.stream(read.method, {}, LOG_BYTES, seconds, newest=True))

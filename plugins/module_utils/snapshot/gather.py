@@ -89,7 +89,7 @@ class Gather:
             endpoints = self._first_wave(pool)
             machines, placed = self._known(endpoints)
             good = self._good(endpoints)
-            reader = MachineReader(self.client, self.asker, self._reads, good, self._behind(endpoints, placed))
+            reader = MachineReader(self.client, self.asker, self._reads, good, self._behind(endpoints, placed), min(len(machines), MACHINES_AT_ONCE))
             if self._kubernetes:
                 self._kubernetes.start(machines, [(placed[e.text].address, e) for e in good if e.text in placed][:2], _api_server_ports(endpoints))
             self._second_wave(pool, reader, machines, endpoints, placed)

@@ -21,7 +21,10 @@ from ansible_collections.talosops.talos.plugins.module_utils.snapshot.reads impo
     ContainerLogs,
 )
 
+# Calls at once to one machine, and to all machines together: more would not be faster, but fight for the interpreter.
 CALLS_AT_ONCE = 16
+CALLS_AT_LEAST = 6
+CALLS_IN_FLIGHT = 128
 # After so long without an answer another endpoint is tried beside the first.
 HEDGE_SECONDS = 2.0
 
@@ -35,13 +38,14 @@ _KINDS = ((NotAsked, 'not_asked'), (DeadlineExceeded, 'deadline'), (NoForwarding
 
 
 class MachineReader:
-    """C(routes): the endpoints to go through, best first. C(behind): {id(machine): endpoint} of machines that answered there themselves."""
+    """C(machines): how many are read at once. C(routes): the endpoints to go through, best first. C(behind): {id(machine): endpoint} of machines that answered there themselves."""
 
-    def __init__(self, client, asker, reads, routes, behind):
+    def __init__(self, client, asker, reads, routes, behind, machines=1):
         self._client = client
         self._asker = asker
         self._reads = sorted((read for read in reads if read is not _VERSION), key=lambda read: read.kind not in _EARLY)
         self._behind = behind
+        self._at_once = max(CALLS_AT_LEAST, min(CALLS_AT_ONCE, CALLS_IN_FLIGHT // max(machines, 1)))
         self.routes = list(routes)
 
     def read(self, machine):
@@ -49,7 +53,7 @@ class MachineReader:
         if not machine.address:
             self._skip(machine, Datum(UNREACHABLE, at=now(), reason='no address of it is known'), 'resolve', None)
             return
-        with ThreadPoolExecutor(CALLS_AT_ONCE, 'talos-call') as calls:
+        with ThreadPoolExecutor(self._at_once, 'talos-call') as calls:
             handle = self._reach(machine, calls)
             if handle is not None:
                 self._read_all(machine, handle, calls)

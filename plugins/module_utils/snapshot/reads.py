@@ -100,7 +100,7 @@ READS = (
     Call('Memory', '/machine.MachineService/Memory'),
     Call('CPUInfo', '/machine.MachineService/CPUInfo', shape=shapes.processors),
     Call('LoadAvg', '/machine.MachineService/LoadAvg'),
-    Call('Mounts', '/machine.MachineService/Mounts'),
+    Call('Mounts', '/machine.MachineService/Mounts', shape=shapes.mounts),
     Call('NetworkDeviceStats', '/machine.MachineService/NetworkDeviceStats'),
     Call('Time', '/time.TimeService/Time'),
     *(Call(f'Pressure{what}', '/machine.MachineService/Read', {'path': f'/proc/pressure/{what.lower()}'}, on=METAL, role=ADMIN, stream=True,

@@ -9,6 +9,7 @@ have the same token stays judgeable, the token does not.
 from __future__ import annotations
 
 import binascii
+import functools
 import hashlib
 import hmac
 import json
@@ -46,8 +47,8 @@ _BOOTSTRAP_TOKEN = re.compile(r'(?<![a-z0-9.])[a-z0-9]{6}\.[a-z0-9]{16}(?![a-z0-
 _BOOTSTRAP_TOKEN_END = re.compile(r'\.[a-z0-9]{16}(?![a-z0-9.])')
 _BASE64_MIN = 80
 _BASE64_WORDS = bytes(code if chr(code) in string.ascii_letters + string.digits + '+/' else 32 for code in range(256))
-_TRIGGERS = ('token', 'secret', 'passw', 'passphrase', 'apikey', 'accesskey', 'privatekey', 'encryptionkey', '_key', 'userdata', 'bearer', 'basic ',
-             'eyj', '://')
+_TRIGGERS = ('token', 'secret', 'passw', 'passphrase', 'apikey', 'accesskey', 'privatekey', 'encryptionkey', '_key', 'userdata')
+_OTHER_TRIGGERS = ('bearer', 'basic ', 'eyj', '://')
 _TELLTALES = (b'PRIVATE KEY', b'machine:', b'cluster:', b'contexts:', b'clusters:', b'users:', b'token:', b'client-key-data', b'secret:')
 _WORD = re.compile(r'[a-z-]{1,20}[.:]?')
 _MARKED = re.compile(MARK + '[0-9a-f]{8}')
@@ -117,23 +118,25 @@ class Redactor:
         if 'PRIVATE KEY' in text:
             text = _PRIVATE_KEY_END.sub(self._whole, _PRIVATE_KEY.sub(self._whole, text))
         lowered = text.lower()
-        if any(trigger in lowered for trigger in _TRIGGERS):
-            text = '\n'.join(self._line(line) for line in text.split('\n'))
-        for word in text.encode(errors='replace').translate(_BASE64_WORDS).split():
-            if len(word) >= _BASE64_MIN and _tells(word):
-                text = re.sub(re.escape(word.decode()) + '={0,2}', self._whole, text)
-        if _BOOTSTRAP_TOKEN_END.search(text):
+        if _any(_OTHER_TRIGGERS, lowered) or _any(_TRIGGERS, lowered):
+            text = '\n'.join([self._line(line, low) for line, low in zip(text.split('\n'), lowered.split('\n'))]) if '\n' in text \
+                else self._line(text, lowered)
+        if len(text) >= _BASE64_MIN:
+            for word in text.encode(errors='replace').translate(_BASE64_WORDS).split():
+                if len(word) >= _BASE64_MIN and _tells(word):
+                    text = re.sub(re.escape(word.decode()) + '={0,2}', self._whole, text)
+        if '.' in text and _BOOTSTRAP_TOKEN_END.search(text):
             text = _BOOTSTRAP_TOKEN.sub(self._whole, text)
         return text
 
-    def _line(self, line):
-        lowered = line.lower()
-        if not any(trigger in lowered for trigger in _TRIGGERS):
-            return line
-        line = _URL.sub(self._whole, line)
-        line = _BEARER.sub(lambda found: f'{found[1]}{found[2]}{self.mark(found[3])}', line)
-        line = _JWT.sub(self._whole, line)
-        return _ASSIGNED.sub(self._assigned, line)
+    def _line(self, line, lowered):
+        if '://' in line and '@' in line:
+            line = _URL.sub(self._whole, line)
+        if 'bearer' in lowered or 'basic ' in lowered:
+            line = _BEARER.sub(lambda found: f'{found[1]}{found[2]}{self.mark(found[3])}', line)
+        if 'eyJ' in line:
+            line = _JWT.sub(self._whole, line)
+        return _ASSIGNED.sub(self._assigned, line) if _any(_TRIGGERS, lowered) else line
 
     def _whole(self, found):
         return self.mark(found[0])
@@ -145,15 +148,27 @@ class Redactor:
         return f'{name}{quote}{self.mark(value)}'
 
 
+def _any(words, text):
+    """Whether the text has one of the words; a loop, which is what costs least where most texts have none."""
+    for word in words:
+        if word in text:
+            return True
+    return False
+
+
 def _is_secret(name, value, beside):
-    if value is None or value == '' or isinstance(value, (bool, int, float, dict)) or _is_mark(value):
+    if not _means_a_secret(name) or value is None or value == '' or isinstance(value, (bool, int, float, dict)) or _is_mark(value):
         return False
-    if name == 'key' and (beside.get('effect') in _TAINT_EFFECTS or beside.get('operator') in _OPERATORS):
-        return False
+    return not (name == 'key' and (beside.get('effect') in _TAINT_EFFECTS or beside.get('operator') in _OPERATORS))
+
+
+@functools.lru_cache(maxsize=4096)
+def _means_a_secret(name):
     plain = _plain(name)
     return plain in _NAMES or (plain.endswith(_ENDINGS) and not plain.endswith(_PUBLIC))
 
 
+@functools.lru_cache(maxsize=4096)
 def _plain(name):
     return re.sub('[^a-z]', '', str(name).lower())
 

@@ -18,6 +18,8 @@ try:
 except ImportError:
     yaml = None
 
+# Where a machine has hundreds of mounts that come and go with containers.
+_PASSING_MOUNTS = ('/run/containerd/', '/run/netns/', '/var/lib/kubelet/pods/', '/var/lib/containerd/', '/sys/', '/proc/')
 # Of a v1alpha1 document: what checks and remedies judge by. Nothing under these paths is a secret.
 _MACHINE = ('type', 'certSANs', 'nodeLabels', 'time', 'sysctls')
 _CLUSTER = ('controlPlane', 'allowSchedulingOnControlPlanes', 'externalCloudProvider', 'network', 'proxy')
@@ -47,6 +49,11 @@ def text(messages, mark):
 def directories(messages, mark):
     """DiskUsage as [{name, size}], without what could not be looked at."""
     return [{'name': message.get('name'), 'size': message.get('size')} for message in messages if not message.get('error')]
+
+
+def mounts(value, mark):
+    """Mounts without those that containers, namespaces and pods bring: {stats: [{filesystem, size, available, mounted_on}]}."""
+    return {'stats': [mount for mount in value.get('stats') or [] if not str(mount.get('mounted_on')).startswith(_PASSING_MOUNTS)]}
 
 
 def static_pods(items, mark):

@@ -113,6 +113,10 @@ class _Asker(Asker):
     def _call(self, read, machine, seconds):
         return read.call(machine, seconds) if hasattr(read, 'call') else super()._call(read, machine, seconds)
 
+    @staticmethod
+    def _late(read):
+        return False
+
     def _redacted(self, read, value):
         return self.redactor.text(value) if isinstance(value, str) else self.redactor.whole(value)
 

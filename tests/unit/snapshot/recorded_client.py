@@ -85,7 +85,7 @@ class RecordedMachine:
     def messages(self, method, request=None, timeout=None, most=None):
         return [{name: value for name, value in message.items() if name != 'metadata'} for message in self._decoded(method, request or {}, method)]
 
-    def resources(self, type, namespace, timeout=None):
+    def resources(self, type, namespace, timeout=None, parse=True):
         said = self._decoded('/cosi.resource.State/List', {'namespace': namespace, 'type': type, 'options': None}, type)
         if said and 'resource' not in said[0]:
             return said

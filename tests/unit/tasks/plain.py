@@ -46,7 +46,7 @@ class Connected(RecordedClient):
 class Asked(RecordedMachine):
     """With the resources as the client itself decodes them, and logs of containers."""
 
-    def resources(self, kind, namespace, timeout=None):
+    def resources(self, kind, namespace, timeout=None, parse=True):
         said = self._decoded('/cosi.resource.State/List', {'namespace': namespace, 'type': kind, 'options': None}, kind)
         return said if said and 'resource' not in said[0] else [spec.resource(message['resource']) for message in said]
 
