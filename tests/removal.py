@@ -101,7 +101,8 @@ def hidden(before, after):
 def violations(snapshot, settings, checks, removals):
     """['what was taken out: which check says what of which subject'] of everything that a removal hides."""
     before = outcomes(snapshot, settings, checks)
-    concerned = [check for check in checks if check.id in {name for name, _subject in problems(before)}]
+    with_problems = {name for name, _subject in problems(before)}
+    concerned = [check for check in checks if check.id in with_problems]
     found = []
     for name, chosen, state in removals if concerned else ():
         with without(chosen, state):
