@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import (
     FORGOTTEN_SECONDS, listed, members, nothing_read, ordered, seen, span, unread,
 )
@@ -13,6 +11,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge.addresses imp
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
     Check, Evidence, error, info, not_applicable, ok, unknown,
 )
+from ansible_collections.talosops.talos.plugins.module_utils.judge.clusters import ETCD, elsewhere
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
 
 SECTION = 'discovery.duplicate'
@@ -137,55 +136,27 @@ def other_cluster(view):
     """Machines that answered and say that they belong elsewhere: cluster id, cluster name, or etcd and Kubernetes."""
     what = 'whether all members belong to one cluster'
     answering = ordered(view.snapshot.answering())
-    read = [machine for machine in answering if machine.resource('Infos', 'current') is not None]
-    if not read:
+    if not any(machine.resource('Infos', 'current') is not None for machine in answering):
         return nothing_read(what, answering, 'Infos')
-    outcomes, named = [], set()
-    for field, noun in (('clusterId', 'cluster id'), ('clusterName', 'cluster name')):
-        values = {m.key: (m.resource('Infos', 'current') or {}).get(field) for m in read}
-        most = _most(view, values)
-        for machine in read:
-            if values[machine.key] != most and machine.key not in named:
-                named.add(machine.key)
-                outcomes.append(error(
-                    machine.key, f'{machine.label} belongs to another cluster: its {noun} is {values[machine.key]}, not {most}',
-                    f'It answers to the credentials of this cluster, so both were made from the same secrets. {_MEANS}', _STEP,
-                    nodes=[machine.key],
-                    evidence=[seen(m, 'Infos', f'{noun} {values[m.key]}')
-                              for m in [machine] + [m for m in read if values[m.key] == most][:2]]))
-    for machine, evidence in _other_etcd(view):
-        if machine.key not in named:
-            outcomes.append(error(
-                machine.key, f'{machine.label} is a member of discovery, but its etcd and Kubernetes are others',
-                f'Its etcd shares no member with that of the others, and Kubernetes has no Node of it. {_MEANS}', _STEP,
-                nodes=[machine.key], evidence=evidence))
+    outcomes = [_of_other_etcd(one) if one.what == ETCD else _of_other_name(view, one)
+                for one in sorted(view.elsewhere.values(), key=lambda one: answering.index(one.machine))]
     return _with_unread(answering, outcomes, what, 'Infos')
 
 
-def _most(view, values):
-    """The most frequent value; among equals that of the machine behind the first endpoint that answers."""
-    counted = Counter(values.values())
-    first = next((values[e.machine] for e in view.snapshot.endpoints if e.connected and e.machine in values), None)
-    return max(counted, key=lambda value: (counted[value], value == first, str(value)))
+def _of_other_name(view, one):
+    machine = one.machine
+    shown = [(machine, one.own), *((view.snapshot.machine(key), one.most) for key in one.peers[:2])]
+    return error(machine.key, f'{machine.label} belongs to another cluster: its {one.what} is {one.own}, not {one.most}',
+                 f'It answers to the credentials of this cluster, so both were made from the same secrets. {_MEANS}', _STEP, nodes=[machine.key],
+                 evidence=[seen(each, 'Infos', f'{one.what} {value}') for each, value in shown], asserts=(elsewhere(machine),))
 
 
-def _other_etcd(view):
-    """[(machine, evidence)] of control plane nodes whose etcd members are disjoint from the rest's and that have no Node."""
-    if view.kubernetes.nodes is None:
-        return []
-    lists = {m.key: frozenset(str(e.get('id')) for e in m.value('EtcdMemberList').get('members') or [])
-             for m in view.answering_control_planes if m.datum('EtcdMemberList').ok}
-    lists = {key: ids for key, ids in lists.items() if ids}
-    if not lists:
-        return []
-    most = _most(view, lists)
-    found = []
-    for machine in ordered(view.answering_control_planes):
-        ids = lists.get(machine.key)
-        if ids and not ids & most and view.kubernetes.node_of(machine) is None:
-            found.append((machine, [seen(machine, 'EtcdMemberList',
-                                         f'etcd members {listed(sorted(ids))}; elsewhere {listed(sorted(most))}')]))
-    return found
+def _of_other_etcd(one):
+    machine = one.machine
+    return error(machine.key, f'{machine.label} is a member of discovery, but its etcd and Kubernetes are others',
+                 f'Its etcd shares no member with that of the others, and Kubernetes has no Node of it. {_MEANS}', _STEP, nodes=[machine.key],
+                 evidence=[seen(machine, 'EtcdMemberList', f'etcd members {listed(sorted(one.own))}; elsewhere {listed(sorted(one.most))}')],
+                 asserts=(elsewhere(machine),))
 
 
 # -- DSC-5: clones ----------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge.addresses imp
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
     ALL, Check, Evidence, Threshold, error, info, not_applicable, ok, unknown, warning,
 )
+from ansible_collections.talosops.talos.plugins.module_utils.judge.clusters import elsewhere
 from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import node_addresses, node_ready
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
 
@@ -131,7 +132,7 @@ def _deviation(view, machine, mine, measure):
                  'Talos takes from this list where the control plane nodes are, so a machine with another list works with other peers. It '
                  'was seen once; that nothing about these members changed lately speaks against a passing state.',
                  f'Look at the discovery service from {machine.label}. {_FIX}', nodes=nodes, evidence=evidence,
-                 explained_by=(f'discovery_unreachable:{machine.key}', f'discovery_off:{machine.key}')
+                 explained_by=(elsewhere(machine), f'discovery_unreachable:{machine.key}', f'discovery_off:{machine.key}')
                  + tuple(f'discovery_unreachable:{e[1]}' for e in lacks + more) + tuple(f'discovery_off:{e[1]}' for e in lacks))
 
 
@@ -206,7 +207,7 @@ def _missing(view, machine):
                     'Look again in a few minutes.',
                     nodes=[machine.key], evidence=evidence)
     return error(machine.key, title, means, step, nodes=[machine.key], evidence=evidence,
-                 explained_by=(f'discovery_unreachable:{machine.key}', f'discovery_off:{machine.key}'))
+                 explained_by=(elsewhere(machine), f'discovery_unreachable:{machine.key}', f'discovery_off:{machine.key}'))
 
 
 def _ready_nodes_missing(view, names, addresses):

@@ -54,10 +54,11 @@ class Server:
 
 
 def servers(view):
-    """The Server of each control plane node that is a machine of the cluster still."""
+    """The Server of each control plane node that is a machine of this cluster, and is still."""
     kept = view.__dict__.setdefault('_api_servers', None)
     if kept is None:
-        kept = view.__dict__['_api_servers'] = [_server(view, machine) for machine in view.control_planes if presence(view, machine) != GONE]
+        planes = [machine for machine in view.control_planes if machine.key not in view.elsewhere and presence(view, machine) != GONE]
+        kept = view.__dict__['_api_servers'] = [_server(view, machine) for machine in planes]
     return kept
 
 

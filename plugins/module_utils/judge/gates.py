@@ -12,6 +12,7 @@ import ipaddress
 from datetime import timedelta
 from functools import cached_property
 
+from ansible_collections.talosops.talos.plugins.module_utils.judge.clusters import found_elsewhere
 from ansible_collections.talosops.talos.plugins.module_utils.judge.component_facts import ComponentFacts
 from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import EtcdFacts
 from ansible_collections.talosops.talos.plugins.module_utils.judge.kubelet_facts import KubeletFacts
@@ -66,6 +67,11 @@ class View:
     @cached_property
     def answering_control_planes(self):
         return self.snapshot.control_planes(answered=True)
+
+    @cached_property
+    def elsewhere(self):
+        """{key: clusters.Elsewhere} of machines that answer, but belong to another cluster."""
+        return found_elsewhere(self)
 
     def label(self, key):
         machine = self.snapshot.machine(key)
