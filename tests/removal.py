@@ -17,6 +17,8 @@ from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model impo
 STATES = ('timed_out', 'refused', 'not_asked', 'failed', 'unsupported')
 # Why a datum may be missing that says nothing about the cluster; a call that fails may.
 HARMLESS = ('refused', 'not_asked', 'unsupported')
+# A line of a log is told only where nothing else explains it; a call that fails is a problem of its own, which may.
+SIGNS = '.log_sign'
 # What answers by itself: without it a machine that answered is a machine that did not, which is another cluster.
 KEPT = ('reach',)
 
@@ -107,7 +109,8 @@ def violations(snapshot, settings, checks, removals):
     for name, chosen, state in removals if concerned else ():
         with without(chosen, state):
             after = outcomes(snapshot, settings, concerned, checks)
-        found += [f'without {name} ({state}): {check} says {now} of {subject}' for check, subject, now in hidden(before, after)]
+        found += [f'without {name} ({state}): {check} says {now} of {subject}' for check, subject, now in hidden(before, after)
+                  if state in HARMLESS or not check.endswith(SIGNS)]
     return found
 
 

@@ -294,46 +294,46 @@ def control_node_clock(view):
                 evidence=[seen(each.machine, 'Time', f'{off_by(each.ahead, US)}, {off_by(each.off, each.server)}') for each in good])
 
 
-def certificate_shows_clock(view):
-    """A machine that cannot be read because of its certificate's dates, where these can only come from a wrong clock.
-
-    apid issues its certificate for 24 hours by the machine's clock without waiting for the time (signature api.cert_time_invalid). It speaks
-    against the machine's clock only where others are verified by the clock of this control node.
-    """
-    found = [trouble for trouble in troubles(view) if trouble.kind in ('expired', 'not_yet_valid') and trouble.certificate and trouble.nodes]
-    outcomes = []
-    for trouble in found if view.answering_control_planes else ():
-        begins, ends = parse_time(trouble.certificate.get('not_before')), parse_time(trouble.certificate.get('not_after'))
-        if begins is None or ends is None:
-            continue
-        ahead, expired = (begins - view.control_now).total_seconds(), (view.control_now - ends).total_seconds()
-        if ahead <= _AHEAD_SECONDS and expired <= view.threshold(CERTIFICATE) * 86400:
-            continue
-        how = f'ahead, by {span(ahead)} at least' if ahead > 0 else f'behind, by {span(expired)} at least'
-        outcomes.append(error(
-            trouble.nodes[0], f'the clock of {trouble.label} is far {how}: it issued its API certificate on {trouble.certificate["not_before"]}',
-            'A machine issues this certificate by its own clock, without waiting for a time server. Nobody accepts it.',
-            f'Look at the console of {trouble.label}: has it a hardware clock, does it reach a time server? {_SERVERS}',
-            nodes=list(trouble.nodes), evidence=trouble.evidence(), asserts=tuple(f'clock:{key}' for key in trouble.nodes)))
-    return outcomes or (ok('cluster') if view.answering_control_planes else
-                        unknown('cluster', 'whether certificates tell of wrong clocks: no control plane node answered', explained_by=('not_judged',)))
-
-
 def server_certificate_dates(view):
-    """A served certificate that is expired or not yet valid: nearly always a clock (signature api.cert_time_invalid)."""
+    """A served certificate that is expired or not yet valid: nearly always a clock (signature api.cert_time_invalid).
+
+    Where only a wrong clock of its machine explains the dates, that is what is said.
+    """
     outcomes = []
     for trouble in troubles(view):
         if trouble.kind not in ('expired', 'not_yet_valid'):
             continue
         dates = f' (valid {trouble.certificate["not_before"]} to {trouble.certificate["not_after"]})' if trouble.certificate else ''
+        how, facts = _far_off(view, trouble), trouble.asserts()
+        if how:
+            title = f'the clock of {trouble.label} is far {how}, and so nobody accepts its API certificate{dates}'
+            step = f'Look at the console of {trouble.label}: has it a hardware clock, does it reach a time server? {_SERVERS}'
+            facts += tuple(f'clock:{key}' for key in trouble.nodes)
+        else:
+            title = f'the API certificate of {trouble.label} is expired or not yet valid{dates}'
+            step = (f'Compare the clocks of {trouble.label}, of the control plane nodes and of this control node, and repair time synchronisation '
+                    'first; the certificate follows by itself.')
         outcomes.append(error(
-            trouble.subject, f'the API certificate of {trouble.label} is expired or not yet valid{dates}',
+            trouble.subject, title,
             'A machine issues it for 24 hours by its own clock, without waiting for the time to be in sync, and renews it every 12 hours. '
-            'So either its clock is wrong, or that of whoever verified it.',
-            f'Compare the clocks of {trouble.label}, of the control plane nodes and of this control node, and repair time synchronisation '
-            'first; the certificate follows by itself.', nodes=trouble.nodes, evidence=trouble.evidence(), asserts=trouble.asserts(),
+            + ('' if how else 'So either its clock is wrong, or that of whoever verified it.'),
+            step, nodes=trouble.nodes, evidence=trouble.evidence(), asserts=facts,
             explained_by=tuple(f'clock:{key}' for key in _clocks_of(view, trouble))))
     return outcomes or nothing_wrong(view, 'the dates of the served certificates')
+
+
+def _far_off(view, trouble):
+    """How far the clock is wrong by which a machine issued its certificate: "behind, by 3 days at least"; empty where another reason is possible.
+
+    It speaks against the machine's clock only where others are verified by the clock of this control node.
+    """
+    begins, ends = (parse_time((trouble.certificate or {}).get(key)) for key in ('not_before', 'not_after'))
+    if begins is None or ends is None or not trouble.nodes or not view.answering_control_planes:
+        return ''
+    ahead, expired = (begins - view.control_now).total_seconds(), (view.control_now - ends).total_seconds()
+    if ahead > _AHEAD_SECONDS:
+        return f'ahead, by {span(ahead)} at least'
+    return f'behind, by {span(expired)} at least' if expired > view.threshold(CERTIFICATE) * 86400 else ''
 
 
 def _clocks_of(view, trouble):
@@ -368,10 +368,9 @@ CHECKS = (
           reads=(*_READS, 'TimeServerStatuses'), logs=('controller-runtime',), catalogue='EXT-TIME', sharpens=True),
     Check('time.clocks_differ', SECTION, 'the machines\' clocks agree with each other', clocks_differ, reads=_READS, catalogue='EXT-TIME',
           sharpens=True, thresholds={SPREAD: Threshold(1, 's', 'how far the machines\' clocks may be apart')}),
-    Check('time.certificate_shows_clock', SECTION, 'no certificate tells of a wrong clock', certificate_shows_clock, catalogue='EXT-TIME',
-          thresholds={CERTIFICATE: Threshold(30, 'days', 'how long ago a served certificate must have expired to show that its machine\'s clock is '
-                                                         'wrong')}),
-    Check('time.server_certificate_dates', SECTION, 'the served certificates are valid now', server_certificate_dates, catalogue='API-3, API-10'),
+    Check('time.server_certificate_dates', SECTION, 'the served certificates are valid now', server_certificate_dates,
+          catalogue='API-3, API-10, EXT-TIME', thresholds={
+              CERTIFICATE: Threshold(30, 'days', 'how long ago a served certificate must have expired to show that its machine\'s clock is wrong')}),
     Check('time.control_node_clock', SECTION, 'the clock of this control node is that of the machines', control_node_clock, reads=_READS,
           catalogue='EXT-TIME', sharpens=True,
           thresholds={CONTROL_NODE: Threshold(5, 's', 'how far the clock of this control node may be from the machines\'')}),

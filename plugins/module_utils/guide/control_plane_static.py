@@ -12,6 +12,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.guide.control_plane
     failing_now, failure, nothing_to_judge, settling, upstream,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed, ordered, seen
+from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
     CONTROL_PLANES, Check, Threshold, error, info, not_applicable, ok, unknown, warning,
 )
@@ -152,7 +153,11 @@ def components_differ(view):
         why = [f'{m.label}: {m.datum("StaticPods").why()}' for m in ordered(view.control_planes) if m not in planes]
         return unknown('cluster', f'whether all control plane nodes run the same: the static pods of fewer than two were read ({listed(why)})',
                        explained_by=tuple(f'unreachable:{m.key}' for m in view.control_planes) + ('not_judged', 'role'))
-    return [_compared(view, planes, component) for component in COMPONENTS]
+    outcomes = [_compared(view, planes, component) for component in COMPONENTS]
+    unread = [machine for machine in view.answering_control_planes if machine not in planes]
+    if unread:
+        outcomes = [each for each in outcomes if each.verdict != v.OK] + [_whether('cluster', 'the control plane', unread, 'StaticPods')]
+    return outcomes
 
 
 def _compared(view, planes, component):
@@ -173,6 +178,9 @@ def _compared(view, planes, component):
         what = f'{component} has other arguments on {listed(view.label(key) for key in odd)} than elsewhere: {where}'
         evidence = [seen(view.snapshot.machine(key), 'StaticPods', f'{component}: {listed(values, 6) or "nothing of its own"}') for key, values in own.items()]
     more = {'nodes': odd, 'evidence': evidence, 'explained_by': (SKEW,)}
+    unread = [machine for machine in planes if not machine.datum('Version').ok]
+    if unread and len(set(images.values())) < 2:
+        return _whether(component, component, unread, 'Version')
     reason = _passing(view, planes, component, images)
     if reason:
         return info(component, what, reason, 'Look again when all control plane nodes are done.', **more)
@@ -182,6 +190,12 @@ def _compared(view, planes, component):
     return warning(component, what, 'Which answer a client gets, or how pods are scheduled, depends on the node that serves or leads just now.',
                    'Decide which is meant, and give all control plane nodes the same image and extraArgs, one node at a time (talosctl edit machineconfig, '
                    'talosctl upgrade-k8s).', **more)
+
+
+def _whether(subject, what, machines, kind):
+    why = listed(f'{machine.label}: {machine.datum(kind).why()}' for machine in ordered(machines))
+    return unknown(subject, f'whether {what} is the same on all control plane nodes: {kind} of {why}',
+                   nodes=[machine.key for machine in machines], explained_by=('not_judged', 'role'))
 
 
 def _shared_arguments(command):

@@ -324,7 +324,9 @@ def endpoint_unreached_inside(view):
 def reads_rejected(view):
     """An API server that is ready also gives what is stored."""
     if not any(server.how == SERVES for server in servers(view)) and not _through_the_endpoint(view):
-        return not_applicable('cluster', 'no API server is known to be ready: see that check')
+        if all(server.bad for server in servers(view)) or not view.snapshot.kubernetes.get('source'):
+            return not_applicable('cluster', 'no API server is known to be ready: see that check')
+        return unknown('cluster', f'whether the API gives what is stored: {_why_unread(view)}', explained_by=view.kubernetes.troubles)
     nodes = view.kubernetes.datum('nodes')
     if nodes.ok:
         return ok('cluster')

@@ -18,7 +18,7 @@ def kubeprism_unhealthy(view):
     """KubePrism of every machine has an API server behind it. That it says so proves little: it does so without a quorum too (rec)."""
     if view.not_bootstrapped or view.kubernetes.absent:
         return not_applicable('cluster', 'there is no Kubernetes')
-    machines = ordered(view.snapshot.answering())
+    machines = [machine for machine in ordered(view.snapshot.answering()) if machine.key not in view.elsewhere]
     read = [machine for machine in machines if machine.datum('KubePrismStatuses').ok]
     if not read:
         why = '; '.join(dict.fromkeys(machine.datum('KubePrismStatuses').why() for machine in machines)) or 'no machine answered'
@@ -56,32 +56,49 @@ def kubeprism_endpoints(view):
     """KubePrism of every machine knows each control plane node that the machine knows as a member, whatever else is in its list."""
     if view.not_bootstrapped or view.kubernetes.absent:
         return not_applicable('cluster', 'there is no Kubernetes')
+    machines = [machine for machine in ordered(view.snapshot.answering()) if machine.key not in view.elsewhere]
+    everywhere = [spec for machine in machines for _item, spec in members(machine)]
     outcomes = []
-    for machine in ordered(view.snapshot.answering()):
+    for machine in machines:
         listed_ = machine.value('KubePrismEndpoints')
-        if listed_ is None or not machine.datum('Members').ok:
-            kind = 'KubePrismEndpoints' if listed_ is None else 'Members'
-            outcomes.append(unknown(machine.key, f'whether KubePrism of {machine.label} knows all control plane nodes: {kind}: {machine.datum(kind).why()}',
-                                    nodes=[machine.key], explained_by=('role', 'not_judged')))
+        if listed_ is None:
+            outcomes.append(_unread(machine, 'KubePrismEndpoints'))
+        elif listed_ and machine.datum('Members').ok:
+            outcomes.append(_knows(view, machine, _unknown_to(view, machine, listed_, [spec for _item, spec in members(machine)])))
         elif listed_:
-            outcomes.append(_knows(view, machine, listed_))
+            # Where all know what the others see as members, there is nothing that its own list could add.
+            sure = everywhere and not _unknown_to(view, machine, listed_, everywhere)
+            outcomes.append(ok(machine.key) if sure else _unread(machine, 'Members'))
     return outcomes or not_applicable('cluster', 'KubePrism is off')
 
 
-def _knows(view, machine, listed_):
-    known = {normal(each.get('host')) for item in listed_ for each in (item.get('spec') or {}).get('endpoints') or []}
-    virtual = {normal(vip) for vip in view.vips}
-    missing = []
-    for _item, spec in members(machine):
+def _unread(machine, kind):
+    return unknown(machine.key, f'whether KubePrism of {machine.label} knows all control plane nodes: {kind}: {machine.datum(kind).why()}',
+                   nodes=[machine.key], explained_by=('role', 'not_judged'))
+
+
+def _hosts(listed_):
+    return {normal(each.get('host')) for item in listed_ for each in (item.get('spec') or {}).get('endpoints') or []}
+
+
+def _unknown_to(view, machine, listed_, specs):
+    """The names of the control plane nodes among these members that KubePrism of a machine does not know."""
+    known, virtual, missing = _hosts(listed_), {normal(vip) for vip in view.vips}, []
+    for spec in specs:
         own = {normal(address) for address in spec.get('addresses') or []} - virtual
         itself = spec.get('nodeId') == machine.key and 'localhost' in known
         if spec.get('machineType') == 'controlplane' and own and not own & known and not itself:
             missing.append(spec.get('hostname') or spec.get('nodeId'))
+    return missing
+
+
+def _knows(view, machine, missing):
     if not missing or view.young(machine) or view.in_progress(machine):
         return ok(machine.key)
     return warning(machine.key, f'KubePrism of {machine.label} does not know {listed(missing)}', 'It leads to the other control plane nodes only.',
                    f'Look for k8s.KubePrismEndpointsController in talosctl -n {machine.address or machine.label} logs controller-runtime.',
-                   nodes=[machine.key], evidence=[seen(machine, 'KubePrismEndpoints', listed(sorted(known), 12))])
+                   nodes=[machine.key],
+                   evidence=[seen(machine, 'KubePrismEndpoints', listed(sorted(_hosts(machine.value('KubePrismEndpoints'))), 12))])
 
 
 CHECKS = (

@@ -146,7 +146,7 @@ SIGNATURES = (
             ' certificate without waiting for time sync).'
         ),
         'remedy': 'Compare `talosctl time` of all nodes and of the client before touching any certificate.',
-        'judged_by': 'time.certificate_shows_clock',
+        'judged_by': 'time.server_certificate_dates',
         'reference': 'https://github.com/golang/go/blob/go1.26.8/src/crypto/x509/verify.go#L77',
     },
     {

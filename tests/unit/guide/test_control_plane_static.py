@@ -123,7 +123,7 @@ def test_a_list_that_was_not_read_is_unknown():
     snapshot = old()
     lose(node(snapshot, 'cp2'), 'StaticPods', 'refused')
     assert {f['verdict'] for f in findings(judged(snapshot))} == {'unknown'}
-    assert {f['check'] for f in findings(judged(snapshot))} == {MISSING, NOT_RUN}
+    assert {f['check'] for f in findings(judged(snapshot))} == {MISSING, NOT_RUN, DIFFER}
 
 
 def test_before_bootstrap_there_are_none():
@@ -205,6 +205,13 @@ def test_a_difference_that_passes(passing):
     else:
         machine.value('Version')['version']['tag'] = 'v1.14.0'
     assert one(judged(snapshot), DIFFER)['verdict'] == 'info'
+
+
+def test_whether_another_version_of_talos_is_the_reason_is_unknown_where_a_version_is():
+    snapshot = old()
+    container_of(node(snapshot, 'cp1'), 'kube-apiserver')['command'].append('--goaway-chance=0.001')
+    lose(node(snapshot, 'cp2'), 'Version')
+    assert one(judged(snapshot), DIFFER)['verdict'] == 'unknown'
 
 
 def test_another_version_of_talos_is_no_reason_for_another_image():

@@ -212,7 +212,17 @@ def test_duplicates_localhost_and_the_vip_are_normal():
     assert hosts.count(VIP) == 2 and 'localhost' in hosts and verdict_of(judged(snapshot), KNOWS) == 'ok'
 
 
-@pytest.mark.parametrize('kind, check', [('KubePrismStatuses', PRISM), ('KubePrismEndpoints', KNOWS), ('Members', KNOWS)])
+def test_where_kubeprism_knows_all_that_others_see_its_own_list_of_members_adds_nothing():
+    snapshot = old()
+    machine = node(snapshot, 'w1')
+    lose(machine, 'Members')
+    assert verdict_of(judged(snapshot), KNOWS) == 'ok'
+    spec = machine.value('KubePrismEndpoints')[0]['spec']
+    spec['endpoints'] = [each for each in spec['endpoints'] if each['host'] != '10.5.0.4']
+    assert one(judged(snapshot), KNOWS)['verdict'] == 'unknown'
+
+
+@pytest.mark.parametrize('kind, check', [('KubePrismStatuses', PRISM), ('KubePrismEndpoints', KNOWS)])
 def test_what_was_not_read_is_unknown(kind, check):
     snapshot = old()
     lose(node(snapshot, 'w1'), kind)
@@ -220,3 +230,10 @@ def test_what_was_not_read_is_unknown(kind, check):
     for machine in snapshot.machines:
         lose(machine, kind)
     assert {f['verdict'] for f in findings(judged(snapshot), check)} == {'unknown'}
+
+
+def test_without_any_list_of_members_what_kubeprism_should_know_is_unknown():
+    snapshot = old()
+    for machine in snapshot.machines:
+        lose(machine, 'Members')
+    assert {f['verdict'] for f in findings(judged(snapshot), KNOWS)} == {'unknown'}
