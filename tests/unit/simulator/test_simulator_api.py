@@ -176,6 +176,39 @@ def test_discovery_per_node_extra_members_and_addresses():
     assert {str(spec['addresses']) for spec in _specs(empty, CP, 'Members.cluster.talos.dev', 'cluster').values()} == {'[]'}
 
 
+@pytest.mark.parametrize('age, uptime, expected', [('20m', '40d', 1200), (None, '40d', 40 * 86400), ('20m', '5m', 300)])
+def test_an_extra_member_of_discovery_appeared_when_it_is_told_or_with_the_machine_that_lists_it(age, uptime, expected):
+    extra = {'addresses': ['10.5.0.77'], **({'age': age} if age else {})}
+    bench = _bench({'now': '2026-11-22T10:00:00Z', 'uptime': uptime, 'discovery': {'extra': {'old-1': extra}}})
+    for resource_type, namespace in (('Members.cluster.talos.dev', 'cluster'), ('Affiliates.cluster.talos.dev', 'cluster'),
+                                     ('Affiliates.cluster.talos.dev', 'cluster-raw')):
+        messages, code, text = bench(CP, *_list(resource_type, namespace))
+        assert code == OK, text
+        found = [MESSAGES.decode('cosi.ListResponse', message)['resource'] for message in messages]
+        ages = {yaml.safe_load(one['spec']['yaml_spec'])['nodename' if 'Affiliates' in resource_type else 'hostname']: _age(bench, one) for one in found}
+        assert abs(ages['old-1'] - expected) < 60
+        assert all(abs(age - {'40d': 40 * 86400, '5m': 300}[uptime]) < 60 for name, age in ages.items() if name != 'old-1')
+
+
+def _age(bench, resource):
+    created = resource['metadata']['created']
+    return bench.model.clock.wall.timestamp() - created['seconds']
+
+
+def test_a_service_that_is_started_in_vain_turns_in_rounds():
+    """Recorded: it runs for five seconds, ends, and is started again, for ever; the last event alone would be a first time."""
+    vain = 'Error running Containerd(etcd), going to restart forever: task "etcd" failed: exit code 1'
+    bench = _bench({'nodes': {'cp-2': {'services': {'etcd': ['Waiting', 'Fail']}, 'last_event': {'etcd': vain}}}})
+    services = {one['id']: one for one in _answer(bench('10.5.0.12', SERVICE + 'ServiceList'), 'ServiceList')['services']}
+    events = services['etcd']['events']['events'][-9:]
+    assert [one['state'] for one in events] == ['Waiting', 'Running'] * 4 + ['Waiting']
+    assert {one['msg'] for one in events if one['state'] == 'Waiting'} == {vain}
+    seconds = [one['ts']['seconds'] for one in events]
+    assert all(5 <= later - earlier <= 7 for earlier, later in zip(seconds[::2], seconds[2::2]))
+    others = [one['msg'] for one in services['kubelet']['events']['events']]
+    assert len(others) == len(set(others))
+
+
 def test_two_machines_with_one_name_are_two_affiliates_and_one_member():
     bench = _bench({'discovery': {'duplicates': {'w-1': ['10.5.0.21', '10.5.0.22']}}})
     affiliates = [spec for spec in _specs(bench, CP, 'Affiliates.cluster.talos.dev', 'cluster').values() if spec['nodename'] == 'w-1']
