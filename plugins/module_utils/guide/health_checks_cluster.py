@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed, ordered, seen, span, unread as words_unread
+from ansible_collections.talosops.talos.plugins.module_utils.judge import versions
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
     ALL, Check, Evidence, Threshold, error, info, not_applicable, ok, unknown, warning,
 )
@@ -24,16 +25,25 @@ _AUTHORITIES = {
 def config_pending(view):
     """The machines run with the configuration that they would boot with.
 
-    C(persistent) is missing after a boot from STATE, which is well (edge-cases 75).
+    C(persistent) is missing after a boot from STATE, which is well (edge-cases 75), and always before Talos 1.10, where nothing tells (talos-api 8).
     """
     answering = view.snapshot.answering()
     unread = [machine for machine in answering if not machine.datum('MachineConfigs').ok]
+    silent = [machine for machine in answering if machine not in unread and _tells_of_one_alone(machine)]
     outcomes = [_pending(machine) for machine in answering if machine not in unread and _differs(machine)]
     if unread or not answering:
         why = '; '.join(words_unread(unread, 'MachineConfigs')) or 'no machine answered'
         outcomes.append(unknown('cluster', f'whether machines run with the configuration on their disk: {why}', nodes=[m.key for m in unread],
                                 explained_by=('role', 'not_judged')))
-    return outcomes or ok('cluster')
+    if not outcomes and len(silent) < len(answering):
+        outcomes.append(ok('cluster'))
+    return outcomes + [not_applicable(machine.key, f'{machine.label}: a Talos before 1.10 does not tell the configuration on its disk', nodes=[machine.key])
+                       for machine in silent]
+
+
+def _tells_of_one_alone(machine):
+    version = versions.parse(((machine.value('Version') or {}).get('version') or {}).get('tag'))
+    return version is not None and version.line < (1, 10)
 
 
 def _differs(machine):
@@ -179,7 +189,7 @@ def cordoned(view):
 
 CHECKS = (
     Check('health_checks.config_pending', 'health_checks', 'Machines run with the configuration on their disk', config_pending,
-          reads=('MachineConfigs',), role='os:admin', catalogue='EXT-CFG', sharpens=True),
+          reads=('MachineConfigs', 'Version'), role='os:admin', catalogue='EXT-CFG', sharpens=True),
     Check('health_checks.type_init', 'health_checks', 'No machine is of the type init', type_init, each=ALL, needs=('MachineTypes',),
           catalogue='EXT-CFG'),
     Check('health_checks.authority_expires', 'health_checks', 'The certificate authorities last', authority_expires,

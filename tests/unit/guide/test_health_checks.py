@@ -231,6 +231,18 @@ def test_a_configuration_that_was_staged():
     assert judged['sections']['health_checks']['verdict'] == 'ok'
 
 
+@pytest.mark.parametrize('tag, verdicts', [('v1.9.6', {'not_applicable'}), ('v1.10.0', {'ok'}), ('v1.13.9', {'ok'})])
+def test_before_talos_1_10_nothing_tells_of_a_staged_configuration(tag, verdicts):
+    """There is no resource C(persistent) then (talos-api 8), so nobody can say that the two are the same."""
+    snapshot = old()
+    for machine in snapshot.machines:
+        machine.value('Version')['version']['tag'] = tag
+        machine.data['MachineConfigs'].value[:] = [item for item in machine.value('MachineConfigs') if item['id'] == 'v1alpha1']
+    assert {verdict_of(report(snapshot), 'health_checks.config_pending')} == verdicts
+    node(snapshot, 'w1').value('Version')['version']['tag'] = 'v1.12.0'
+    assert verdict_of(report(snapshot), 'health_checks.config_pending') == 'ok', 'one is judged'
+
+
 def test_a_machine_of_the_type_init():
     snapshot = old()
     machine = node(snapshot, 'cp1')
