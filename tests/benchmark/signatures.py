@@ -11,6 +11,7 @@ what must be done in any case (reading each log once, line by line) and against 
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 import sys
 import time
@@ -64,29 +65,33 @@ def seconds(run):
     return best
 
 
+def _judged(taken):
+    fresh = View(taken.snapshot, settings.Settings())
+    return [hit for machine in taken.snapshot.machines for hit in fresh.signatures.on(machine)]
+
+
+def _lined(texts):
+    for _node in range(NODES):
+        for text in texts.values():
+            for line in text.split('\n'):
+                line.startswith('{')
+
+
+def _searched(texts):
+    for text in texts.values():
+        for line in text.split('\n')[:LINES // 20]:
+            for signature in signatures.CATALOGUE.values():
+                signature.regex.search(line)
+
+
 def main():
     for noisy in (False, True):
         texts = logs(noisy)
         size = NODES * sum(map(len, texts.values()))
         taken = view(texts)
 
-        def judged(taken=taken):
-            fresh = View(taken.snapshot, settings.Settings())
-            return [hit for machine in taken.snapshot.machines for hit in fresh.signatures.on(machine)]
-
-        def lined(texts=texts):
-            for _node in range(NODES):
-                for text in texts.values():
-                    for line in text.split('\n'):
-                        line.startswith('{')
-
-        def searched(texts=texts):
-            for text in texts.values():
-                for line in text.split('\n')[:LINES // 20]:
-                    for signature in signatures.CATALOGUE.values():
-                        signature.regex.search(line)
-
-        cost, floor, naive = seconds(judged), seconds(lined), seconds(searched) * 20 * NODES
+        judged = functools.partial(_judged, taken)
+        cost, floor, naive = seconds(judged), seconds(functools.partial(_lined, texts)), seconds(functools.partial(_searched, texts)) * 20 * NODES
         print(f'{"every fifth line matches" if noisy else "healthy"}: {NODES} machines × {len(texts)} logs × {LINES} lines, {size / 1e6:.0f} MB: '
               f'{cost:.3f} s = {cost / floor:.0f} × splitting the lines, 1/{naive / cost:.0f} of every pattern in every line; {len(judged())} hits')
 

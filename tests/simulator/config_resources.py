@@ -118,10 +118,10 @@ def kubelet_configs(node):
         'image': kubelet.get('image', ''), 'clusterDNS': [str(service.network_address + 10)], 'clusterDomain': 'cluster.local',
         **({'extraArgs': arguments} if arguments else {}), **({'extraConfig': kubelet['extraConfig']} if kubelet.get('extraConfig') else {}),
         'cloudProviderExternal': bool(node.model.setup.get('cloud_provider')),
-            'defaultRuntimeSeccompEnabled': bool(kubelet.get('defaultRuntimeSeccompProfileEnabled')),
+        'defaultRuntimeSeccompEnabled': bool(kubelet.get('defaultRuntimeSeccompProfileEnabled')),
         'skipNodeRegistration': bool(kubelet.get('skipNodeRegistration')), 'staticPodListURL': _STATIC_PODS,
         'disableManifestsDirectory': True, 'enableFSQuotaMonitoring': True,
-            'allowSchedulingOnControlPlane': bool(node.model.setup.get('allow_scheduling_on_control_planes')),
+        'allowSchedulingOnControlPlane': bool(node.model.setup.get('allow_scheduling_on_control_planes')),
     }
     return _one(node, 'kubelet', 'k8s.KubeletConfigController', spec)
 
@@ -153,7 +153,7 @@ def api_server_configs(node):
     network, given = node.model.state['network'], node.config.cluster.get('apiServer') or {}
     spec = {
         'image': given.get('image', ''), 'cloudProvider': 'external' if node.model.setup.get('cloud_provider') else '',
-            'controlPlaneEndpoint': network['endpoint'],
+        'controlPlaneEndpoint': network['endpoint'],
         'etcdServers': ['https://127.0.0.1:2379'], 'localPort': 6443, 'serviceCIDR': list(network['service']),
         'extraArgs': _values(node, node.config.api_server_arguments), 'extraVolumes': [], 'environmentVariables': {},
         **({'podSecurityPolicyEnabled': False} if node.minor <= _PSP_UNTIL else {}),

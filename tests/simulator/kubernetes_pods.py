@@ -29,7 +29,6 @@ _TOLERATIONS = [{'key': f'node.kubernetes.io/{key}', 'operator': 'Exists', 'effe
                 for key in ('not-ready', 'unreachable')]
 
 
-
 def pods(model):
     return [_pod(model, pod) for pod in workloads.pods(model)]
 

@@ -87,7 +87,7 @@ def controller_manager_configs(node):
         return []
     network = node.model.state['network']
     spec = {'enabled': True, 'image': _image(node, 'kube-controller-manager', 'controllerManager'),
-        'cloudProvider': 'external' if node.model.setup.get('cloud_provider') else '',
+            'cloudProvider': 'external' if node.model.setup.get('cloud_provider') else '',
             'podCIDRs': list(network['pod']), 'serviceCIDRs': list(network['service']), 'extraArgs': {}, 'extraVolumes': [],
             'environmentVariables': {}, 'resources': _NONE}
     if node.minor >= _FINAL_SINCE:

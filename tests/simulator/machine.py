@@ -199,7 +199,7 @@ async def _time(node, _request, send):
     now = node.model.clock.now()
     local = now + timedelta(milliseconds=node.time['offset_ms'])
     await _answer(send, 'TimeResponse', {'server': (node.model.setup.get('time_servers') or ['time.cloudflare.com'])[0], 'localtime': timestamp(local),
-        'remotetime': timestamp(now)})
+                                         'remotetime': timestamp(now)})
 
 
 async def _kubeconfig(node, _request, send):

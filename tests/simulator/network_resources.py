@@ -41,7 +41,7 @@ def dns_upstreams(node):
     """Their ids name the protocol from 1.14 on; nothing of them is in the protobuf form (rec)."""
     protocol = ' Do53' if node.minor >= 14 else ''
     return [Resource(f'#{number:03d}{protocol} {server}', 'network.DNSUpstreamController',
-        {'addr': f'[{server}]:53' if ':' in server else f'{server}:53', 'healthy': 'true'})
+                     {'addr': f'[{server}]:53' if ':' in server else f'{server}:53', 'healthy': 'true'})
             for number, server in enumerate(_resolvers(node))]
 
 
@@ -69,5 +69,5 @@ def operator_specs(node):
         found.append(('dhcp4/eth0', {'operator': 'dhcp4', 'linkName': 'eth0', 'requireUp': True, 'dhcp4': {'routeMetric': 1024}, 'layer': 'default'}))
     if node.model.vip and node.control_plane:
         found.append((f'vip/eth0/{node.model.vip}', {'operator': 'vip', 'linkName': 'eth0', 'requireUp': True,
-                                                      'vip': {'ip': node.model.vip, 'gratuitousARP': True}, 'layer': 'configuration'}))
+                                                     'vip': {'ip': node.model.vip, 'gratuitousARP': True}, 'layer': 'configuration'}))
     return [Resource(name, 'OperatorMergeControllers.net.talos.dev', spec) for name, spec in found]

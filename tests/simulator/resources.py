@@ -208,7 +208,7 @@ def kubernetes_names(node):
     endpoint = node.model.endpoint_host
     service = str(ipaddress.ip_network(network['service'][0], strict=False).network_address + 1)
     dns = [*dict.fromkeys([node.hostname, node.short_name]), 'kubernetes', 'kubernetes.default', 'kubernetes.default.svc',
-        'kubernetes.default.svc.cluster.local', 'localhost']
+           'kubernetes.default.svc.cluster.local', 'localhost']
     ips = [prefix.split('/')[0] for prefix in node.routed_no_k8s if prefix.split('/')[0] != node.model.vip]
     configured = (node.config.cluster.get('apiServer') or {}).get('certSANs') or ()
     for address in (endpoint, service, '127.0.0.1', node.model.vip, *configured):

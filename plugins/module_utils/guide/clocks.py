@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import FAILED
-from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed, ordered, seen, span, unread
+from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed, seen, span, unread
 from ansible_collections.talosops.talos.plugins.module_utils.guide.talos_api_client import nothing_wrong, troubles
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
     ALL, Check, Threshold, error, info, not_applicable, ok, unknown, warning,

@@ -259,13 +259,14 @@ def system_pod_restarts(view):
 def _restarting(view, pod, container, ended):
     machine, last = _machine(view, pod), container['last']
     say = info if view.kubernetes.settling(machine) else warning
+    title = (f'{pod["name"]} on {pod["node"]} has restarted {container["restarts"]} times, the last time {span(ended)} ago '
+             f'({last["reason"]}, exit code {last["exit_code"]})')
+    evidence = Evidence(last['message'] or f'{container["name"]}: {last["reason"]}', 'Pods', pod['node'], last['at'])
     return say(
-        f'{SYSTEM}/{pod["name"]}', f'{pod["name"]} on {pod["node"]} has restarted {container["restarts"]} times, the last time {span(ended)} ago '
-                                   f'({last["reason"]}, exit code {last["exit_code"]})',
+        f'{SYSTEM}/{pod["name"]}', title,
         'It runs just now. ' + ('It was ended for lack of memory.' if last['reason'] == 'OOMKilled' else 'What ends it has not gone.'),
         'Raise its memory limit, or find what uses the memory.' if last['reason'] == 'OOMKilled' else f'kubectl -n {SYSTEM} logs {pod["name"]} --previous.',
-        nodes=[machine.key] if machine else [], evidence=[Evidence(last['message'] or f'{container["name"]}: {last["reason"]}', 'Pods', pod['node'],
-            last['at'])],
+        nodes=[machine.key] if machine else [], evidence=[evidence],
         explained_by=_explained(view, [], [machine] if machine else []))
 
 
@@ -280,7 +281,7 @@ def addon_not_running(view):
         return not_applicable('cluster', 'Kubernetes itself was read')
     if view.components.quorum_lost:
         return unknown('cluster', 'kube-proxy and CoreDNS: etcd has no leader, so nothing that Kubernetes runs can be trusted to work',
-            explained_by=(NO_QUORUM,))
+                       explained_by=(NO_QUORUM,))
     if facts.datum('pods').state in (TIMED_OUT, UNREACHABLE):
         return facts.unread('kube-proxy and CoreDNS', 'pods')
     configs = [machine.resource(CONFIG) for machine in view.answering_control_planes if isinstance(machine.resource(CONFIG), dict)]

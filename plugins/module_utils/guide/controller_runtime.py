@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 from ansible_collections.talosops.talos.plugins.module_utils.guide.control_plane_static import RENDERERS
-from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed, ordered, span
+from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed, ordered
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import ALL, Check, Evidence, Threshold, critical, info, ok, unknown, warning
 from ansible_collections.talosops.talos.plugins.module_utils.judge.controllers import LOG, failing
@@ -87,7 +87,7 @@ def _failing(view, name, failures):
     machines, last = [machine for machine, _one in ours], max((one for _machine, one in ours), key=lambda one: one.last)
     if any(view.young(machine) is None for machine in machines):
         return [unknown(name, f'whether the failures of the controller {name} on {listed(m.label for m in machines)} are those of the boot: '
-                              'MachineStatuses was not read', nodes=[m.key for m in machines], explained_by=('role', 'not_judged'))]
+                        'MachineStatuses was not read', nodes=[m.key for m in machines], explained_by=('role', 'not_judged'))]
     means = f'It tries again every minute at most. Last error: {last.error}'
     more = {'nodes': [machine.key for machine in machines], 'explained_by': _troubles(view, machines), 'evidence': [
         Evidence(f'{name} failed {one.count} times, last: {one.error}', f'log {LOG}', machine.label, format_time(one.last)) for machine, one in ours]}
@@ -106,6 +106,9 @@ def _reported(view, sections, machine, least):
                for key in sections for outcome in view.judged(key))
 
 
+_MACHINE_FACTS = ('network', 'clock', 'disk_full', 'volume_failed', 'memory', 'no_address', 'subnet_conflict', 'boot_blocked')
+
+
 def _root(view, machine):
     """Whether something else is reported that makes controllers of this machine fail."""
     return _reported(view, MACHINE_ROOTS, machine, v.WARNING) or any(v.rank(outcome.verdict) >= v.rank(v.ERROR)
@@ -113,10 +116,7 @@ def _root(view, machine):
 
 
 def _troubles(view, machines):
-    facts = [fact for machine in machines for fact in (
-        down(machine), kubelet_down(machine), *(f'{what}:{machine.key}' for what in ('network', 'clock', 'disk_full', 'volume_failed', 'memory',
-                                                                                     'no_address',
-                                                                                    'subnet_conflict', 'boot_blocked')))]
+    facts = [fact for machine in machines for fact in (down(machine), kubelet_down(machine), *(f'{what}:{machine.key}' for what in _MACHINE_FACTS))]
     return (*view.kubernetes.troubles, *facts, *(unreachable(m) for m in view.snapshot.machines if not m.answered))
 
 

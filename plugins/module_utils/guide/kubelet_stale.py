@@ -44,7 +44,7 @@ def node_stale(view):
         elif _cannot_tell(view, node, machine):
             outcomes.append(unknown(node['name'],
                                     f'whether Node {node["name"]} is stale: its machine does not answer, and no control plane node told '
-                                                  'which members discovery knows', nodes=[machine.key] if machine else [],
+                                    'which members discovery knows', nodes=[machine.key] if machine else [],
                                     next_step='Read Members of a control plane node.', explained_by=('not_judged', 'role')))
     many = len(found) > view.threshold(SHARE) * len(view.kubernetes.nodes)
     return [*(_stale(view, *each, many=many) for each in found), *outcomes] or ok('cluster')

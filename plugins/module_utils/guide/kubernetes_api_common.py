@@ -85,7 +85,7 @@ def _server(view, machine):
         return Server(machine, how, knocked.get('kind'), (knocked.get('text') or '').rstrip('.'), (), at, 'apiserver_probe')
     if not machine.answered and machine.unreachable:
         return Server(machine, SILENT, 'deadline', f'the machine does not answer: {machine.unreachable.get("text")}', (), machine.unreachable.get('at'),
-            'reach')
+                      'reach')
     return Server(machine, UNSEEN, None, asked.why())
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import FAILED
 from ansible_collections.talosops.talos.plugins.module_utils.guide.control_plane_common import etcd_was_sick
 from ansible_collections.talosops.talos.plugins.module_utils.guide.kubernetes_api_common import (
-    ANSWERS, ENDPOINT_DOWN, NOT_READY, ON_THE_WAY, SECTION, SERVES, UNSEEN, VIP_LOST, endpoint, explained, probed, served, servers, settling,
+    ANSWERS, ENDPOINT_DOWN, NOT_READY, ON_THE_WAY, SECTION, SERVES, UNSEEN, VIP_LOST, explained, probed, served, servers, settling,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed, ordered
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v

@@ -45,9 +45,8 @@ def endpoint_url(view):
 def _why(view):
     if not view.snapshot.answering():
         return 'no machine answered'
-    return '; '.join(dict.fromkeys(f'{kind}: {m.datum(kind).why()}' for m in view.snapshot.answering()
-                                   for kind in ('KubePrismEndpoints',
-                                       'APIServerConfigs') if not m.datum(kind).ok)) or 'KubePrism is off, and no kubeconfig given'
+    unread = [(kind, m.datum(kind)) for m in view.snapshot.answering() for kind in ('KubePrismEndpoints', 'APIServerConfigs') if not m.datum(kind).ok]
+    return '; '.join(dict.fromkeys(f'{kind}: {datum.why()}' for kind, datum in unread)) or 'KubePrism is off, and no kubeconfig given'
 
 
 def _host(view, found, evidence, step):
@@ -58,7 +57,7 @@ def _host(view, found, evidence, step):
     planes = [m for m in owners if m.is_control_plane]
     if owners and not view.vips_known and not workers:
         return unknown('endpoint', f'whether the endpoint {found.text} is a VIP, or the address of {listed(m.label for m in owners)} alone: NodeIPConfigs was '
-                                   'not read', evidence=evidence, explained_by=('role', 'not_judged'))
+                       'not read', evidence=evidence, explained_by=('role', 'not_judged'))
     if workers:
         return error('endpoint', f'the endpoint {found.text} names the worker {listed(m.label for m in workers)}', 'No API server runs there.', step,
                      nodes=[m.key for m in workers], evidence=evidence)

@@ -107,7 +107,7 @@ def conntrack_full(view, machine):
                     nodes=[machine.key], evidence=evidence)
     return warning(machine.key, f'the table of connections of {machine.label} is full',
                    'New connections are dropped at random: names do not resolve, and probes fail.',
-                       'Raise net.netfilter.nf_conntrack_max (machine.sysctls), and find out what opens so many connections.',
+                   'Raise net.netfilter.nf_conntrack_max (machine.sysctls), and find out what opens so many connections.',
                    nodes=[machine.key], evidence=evidence)
 
 

@@ -159,7 +159,7 @@ def pressure_high(view, machine):
     high = {name: share for name, share in shares.items() if share is not None and share > view.threshold('system_requirements_pressure_percent')}
     if high:
         return warning(machine.key, f'{machine.label} is under pressure: within the last minute something waited for '
-                                    f'{listed(f"{name} {share:.0f} %" for name, share in high.items())} of the time',
+                       f'{listed(f"{name} {share:.0f} %" for name, share in high.items())} of the time',
                        'What runs there is slowed down by what it waits for, etcd first.',
                        'Find out what uses it (talosctl dashboard, processes, cgroups --preset=psi), and limit or move it.', nodes=[machine.key],
                        evidence=[seen(machine, _PRESSURE[name], (machine.value(_PRESSURE[name]) or '').splitlines()[0]) for name in high],
@@ -237,8 +237,8 @@ CHECKS = (
               'system_requirements_disk_minimum_gib': Threshold(10, 'GiB', 'least size of the disk that Talos is installed on'),
               'system_requirements_disk_recommended_gib': Threshold(100, 'GiB', 'recommended size of the disk that Talos is installed on')}),
     Check('system_requirements.load_high', SECTION, 'the machine is not overloaded', load_high, each=ALL, reads=('Version', 'LoadAvg', 'CPUInfo'),
-          catalogue='SYS-6', thresholds={'system_requirements_load_per_processor': Threshold(4, 'ratio',
-              'load over five minutes that each processor may have')}),
+          catalogue='SYS-6', thresholds={
+              'system_requirements_load_per_processor': Threshold(4, 'ratio', 'load over five minutes that each processor may have')}),
     Check('system_requirements.cgroup_v1', SECTION, 'cgroups are of version 2', cgroup_v1, each=ALL, reads=('Version', 'Mounts'),
           catalogue='EXT-CGROUP'),
     Check('system_requirements.pressure_high', SECTION, 'nothing waits long for processors, disks or memory', pressure_high, each=ALL,

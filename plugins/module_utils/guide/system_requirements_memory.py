@@ -12,10 +12,10 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed, logs_quiet, seen
+from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed, logs_quiet
 from ansible_collections.talosops.talos.plugins.module_utils.guide.system_requirements_machine import SECTION, lacks_memory, own
 from ansible_collections.talosops.talos.plugins.module_utils.judge import loglines
-from ansible_collections.talosops.talos.plugins.module_utils.judge.check import ALL, Check, Evidence, Threshold, error, info, ok, warning
+from ansible_collections.talosops.talos.plugins.module_utils.judge.check import ALL, Check, Evidence, Threshold, error, info, warning
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import format_time
 
 # Without these a machine is none of a cluster; the kernel cuts names to 15 characters.
@@ -139,8 +139,8 @@ def pods_evicted(view, machine):
 CHECKS = (
     Check('system_requirements.out_of_memory', SECTION, 'nothing is ended for lack of memory', out_of_memory, each=ALL,
           reads=('Version', 'OOMActions', 'Time'), logs=('dmesg', 'machined', 'controller-runtime'), catalogue='SYS-5 SYS-4', thresholds={
-              'system_requirements_out_of_memory_seconds': Threshold(86400, 's',
-                  'how long ago something may have been ended for lack of memory to be reported')}),
+              'system_requirements_out_of_memory_seconds': Threshold(
+                  86400, 's', 'how long ago something may have been ended for lack of memory to be reported')}),
     Check('system_requirements.pods_evicted', SECTION, 'the kubelet need not evict pods', pods_evicted, each=ALL,
           reads=('Version', 'MachineStatuses', 'ServiceList'), logs=('kubelet',), catalogue='SYS-5 EXT-DISK', sharpens=True, thresholds={
               'system_requirements_evictions_seconds': Threshold(600, 's', 'how long ago the kubelet may have evicted pods to be reported')}),

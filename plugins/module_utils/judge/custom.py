@@ -37,8 +37,21 @@ VALUE_CHARACTERS = 200
 
 _ID = re.compile(r'[a-z][a-z0-9_]*')
 _TEXTS = ('title', 'text', 'remedy')
+
+
+def _same(value, wanted):
+    """Equality in which a number is no truth value."""
+    if isinstance(value, bool) or isinstance(wanted, bool):
+        return value is wanted
+    return value == wanted
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 _MET = {
-    'expected': lambda value, wanted: _same(value, wanted),
+    'expected': _same,
     'one_of': lambda value, wanted: any(_same(value, each) for each in wanted),
     'matches': lambda value, wanted: isinstance(value, str) and re.search(wanted, value) is not None,
     'at_least': lambda value, wanted: _is_number(value) and value >= wanted,
@@ -206,17 +219,6 @@ def _fields(tree):
     """Every name that stands in a parsed expression."""
     found = {tree['value']} if tree['type'] in ('field', 'literal', 'key_val_pair') and isinstance(tree.get('value'), str) else set()
     return found.union(*(_fields(child) for child in tree.get('children') or [] if isinstance(child, dict)))
-
-
-def _same(value, wanted):
-    """Equality in which a number is no truth value."""
-    if isinstance(value, bool) or isinstance(wanted, bool):
-        return value is wanted
-    return value == wanted
-
-
-def _is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _shown(value):

@@ -75,7 +75,7 @@ class Gather:
         self._facts = talosconfig.facts(context, datetime.now(timezone.utc))
         roles = (self._facts['certificate'] or {}).get('roles') or []
         self._kubernetes = Kubernetes(client, roles, kube, proxy, budget, self.asker.redactor, tmp_dir, kinds,
-                                       context.proxy_url) if wanted else None
+                                      context.proxy_url) if wanted else None
         self._sample_seconds = sample_seconds
         self._late = []
         self._waves = 0
@@ -226,7 +226,6 @@ class Gather:
                 future.result()
             placed = _drop(union.settle(machines, union.vips(machines)), machines, placed)
         return placed
-
 
     def _sample(self, pool, reader, machines):
         """Counters of links once more, so many seconds after the last of the first samples, as far as the time of the whole allows."""

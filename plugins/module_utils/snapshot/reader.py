@@ -38,7 +38,10 @@ _KINDS = ((NotAsked, 'not_asked'), (DeadlineExceeded, 'deadline'), (NoForwarding
 
 
 class MachineReader:
-    """C(machines): how many are read at once. C(routes): the endpoints to go through, best first. C(behind): {id(machine): endpoint} of machines that answered there themselves."""
+    """C(machines): how many are read at once. C(routes): the endpoints to go through, best first.
+
+    C(behind): {id(machine): endpoint} of machines that answered there themselves.
+    """
 
     def __init__(self, client, asker, reads, routes, behind, machines=1):
         self._client = client

@@ -33,7 +33,7 @@ _OPEN_DOCUMENTS = ('HostnameConfig', 'TimeSyncConfig', 'ResolverConfig', 'Static
                    'BondConfig', 'BridgeConfig', 'Layer2VIPConfig', 'NetworkDefaultActionConfig', 'NetworkRuleConfig', 'KubePrismConfig', 'KubeletConfig',
                    'KubeNodeConfig', 'KubeNetworkConfig', 'KubeFlannelCNIConfig', 'KubeAPIServerConfig', 'KubeControllerManagerConfig', 'KubeSchedulerConfig',
                    'KubeClusterConfig', 'DiscoveryServiceConfig', 'RegistryMirrorConfig', 'VolumeConfig', 'UserVolumeConfig', 'WatchdogTimerConfig',
-                       'OOMConfig')
+                   'OOMConfig')
 
 
 def processors(value, mark):

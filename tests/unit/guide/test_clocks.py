@@ -9,9 +9,8 @@ from datetime import timedelta
 import pytest
 
 from ansible_collections.talosops.talos.plugins.module_utils.guide import clocks, talos_api
-from ansible_collections.talosops.talos.plugins.module_utils.judge import settings
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import Datum, format_time, parse_time
-from tests import recorded, removal
+from tests import recorded
 from tests.unit.guide import machines, states
 from tests.unit.guide.judging import findings, lose, node, old, report
 

@@ -10,7 +10,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.guide import contro
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import Datum
 from tests import recorded
 from tests.unit.guide.control_plane_states import no_leader
-from tests.unit.guide.judging import READ, ago, faults, findings, lose, node, old, one, planes, recording, report, unreachable, verdict_of
+from tests.unit.guide.judging import ago, faults, findings, lose, node, old, one, planes, recording, report, unreachable, verdict_of
 
 CHECKS = control_plane_other.CHECKS
 DOWN, RESTARTS, ADDONS, OTHERS = ('controlplane.system_pods_down', 'controlplane.system_pod_restarts', 'controlplane.addon_not_running',

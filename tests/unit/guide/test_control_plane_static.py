@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.talosops.talos.plugins.module_utils.guide import control_plane_static, etcd
+from ansible_collections.talosops.talos.plugins.module_utils.guide import control_plane_static
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import Datum
 from tests import recorded
 from tests.unit.guide.control_plane_states import crash, remove

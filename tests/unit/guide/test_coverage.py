@@ -104,7 +104,7 @@ def test_a_threshold_is_stated_once_or_the_same_everywhere():
 
 def test_each_section_of_the_guide_has_a_file_or_files_of_its_own():
     for name in ('network_configuration', 'talos_api', 'system_requirements', 'health_checks', 'gathering_logs', 'discovery', 'etcd', 'kubelet',
-        'control_plane',
+                 'control_plane',
                  'kubernetes_api', 'controller_runtime'):
         assert (ROOT / 'plugins' / 'module_utils' / 'guide' / f'{name}.py').exists()
     assert {check.section for check in CHECKS} == set(BY_KEY) - {'x.custom'}

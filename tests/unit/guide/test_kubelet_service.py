@@ -136,7 +136,7 @@ def test_killed_for_lack_of_memory():
 def test_one_exit_that_a_health_check_followed_is_history():
     snapshot = old()
     set_kubelet(snapshot, node(snapshot, 'w1'), 'Running', [(50, 'Waiting', FLAG.format('x')), (44, 'Running', 'Started task kubelet'),
-                                                           (42, 'Running', 'Health check successful')], healthy=True)
+                                                            (42, 'Running', 'Health check successful')], healthy=True)
     assert findings(report(snapshot)) == []
 
 
@@ -198,7 +198,7 @@ def test_a_failing_health_check(started, changed, verdict):
     snapshot = old()
     message = 'Get "http://127.0.0.1:10248/healthz": context deadline exceeded'
     set_kubelet(snapshot, node(snapshot, 'cp1'), 'Running', [(started, 'Running', 'Started task kubelet (PID 354) for container kubelet'),
-                                                            (changed, 'Running', f'Health check failed: {message}')],
+                                                             (changed, 'Running', f'Health check failed: {message}')],
                 healthy=False, message=message, changed=changed)
     finding = one(report(snapshot), CHECK)
     assert finding['verdict'] == verdict and 'kubelet is not healthy on cp1: it runs and its health check fails' in finding['title']

@@ -164,5 +164,3 @@ def test_a_kubeconfig_without_a_certificate_and_one_from_talos():
     assert verdict_of(judged(snapshot), KUBECONFIG) == 'not_applicable'
     snapshot.kubernetes['source'] = 'kubeconfig'
     assert verdict_of(judged(snapshot), KUBECONFIG) == 'not_applicable'
-
-

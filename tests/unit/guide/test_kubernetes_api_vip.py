@@ -56,7 +56,7 @@ def test_a_failed_campaign_is_shown():
     drop(node(snapshot, 'cp1'))
     says(snapshot, node(snapshot, 'cp2'), 30,
          'campaign failure {"component": "controller-runtime", "controller": "network.OperatorSpecController", "operator": '
-                                              '"vip", "error": "failed to create etcd session: context deadline exceeded", "link": "eth0", "ip": "10.5.0.100"}')
+         '"vip", "error": "failed to create etcd session: context deadline exceeded", "link": "eth0", "ip": "10.5.0.100"}')
     finding = one(judged(snapshot), HOLDER)
     assert finding['verdict'] == 'error' and 'campaign failure' in ' '.join(e['text'] for e in finding['evidence'])
 

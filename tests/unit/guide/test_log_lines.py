@@ -41,6 +41,7 @@ def test_each_signature_is_judged_by_one_check_or_it_is_said_why_by_none(name):
 LOGS = {'machined dmesg': 'dmesg', 'controller-runtime': 'controller-runtime', 'etcd log': 'etcd', 'kubelet log': 'kubelet',
         'pod log': 'kube-flannel-lzvqm:kube-flannel', 'kube-apiserver': 'kube-apiserver-cp1:kube-apiserver'}
 
+
 def written(snapshot, machine, name, age, more=''):
     """Write the example of a signature into the log of a machine, so many seconds before its present."""
     at = snapshot.now - timedelta(seconds=age)

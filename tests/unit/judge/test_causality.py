@@ -88,7 +88,7 @@ def crash_looping(snapshot, machine):
     set_service(snapshot, machine, 'Waiting', events)
     at = format_time(snapshot.now - timedelta(seconds=6))
     machine.logs['etcd'] = Datum('read', f'{{"level":"warn","ts":"{at}","msg":"failed to verify flags",'
-                                          '"error":"flag provided but not defined: -bogus-flag"}\n')
+                                 '"error":"flag provided but not defined: -bogus-flag"}\n')
 
 
 def booting(*stuck, reason='etcd not running'):
@@ -214,7 +214,7 @@ def test_a_member_that_was_removed_from_outside():
     events = [(seconds, 'Waiting', 'Runner Containerd(etcd) exited without error, going to restart it') for seconds in (17, 11, 5)]
     set_service(snapshot, cp3, 'Waiting', events)
     cp3.logs['etcd'] = Datum('read', f'{{"level":"warn","ts":"{ago(snapshot, 6)}","msg":"server error","error":"the member has been permanently removed from '
-                                     'the cluster"}\n')
+                             'the cluster"}\n')
     told = Told(snapshot)
     assert told.roots() == {'etcd.crash_loop'} and 'removed from the cluster' in told.of('etcd.crash_loop')[0]['title']
     told.follow('etcd.crash_loop', 'etcd.even_member_count')
@@ -251,8 +251,8 @@ def test_a_wrong_image_of_etcd(state):
     preparing(snapshot, cp3, since=100)
     machined(snapshot, cp3, (99, f'pulling image {image}: starting...'), (98, f'retrying error: {text}'))
     if state == 'Failed':
-        set_service(snapshot, cp3, 'Failed', [(230, 'Preparing', 'Running pre state'), (100, 'Failed',
-            f'Failed to run pre stage: 1 error(s) occurred:\n\t{text}')])
+        failed = f'Failed to run pre stage: 1 error(s) occurred:\n\t{text}'
+        set_service(snapshot, cp3, 'Failed', [(230, 'Preparing', 'Running pre state'), (100, 'Failed', failed)])
     booting(cp3)
     told = Told(snapshot)
     assert told.roots() == {'etcd.stuck_in_pre'} and image in told.of('etcd.stuck_in_pre')[0]['title']
@@ -498,8 +498,8 @@ def vip_alone(snapshot):
 
 def certificate_alone(snapshot):
     machine = states.dead(snapshot, 'w1', kind='expired', text='x509: certificate has expired or is not yet valid')
-    machine.data['certificate'] = Datum('read', states.served(snapshot, common_name='w1', not_before=ago(snapshot, 30 * 3600), not_after=ago(snapshot,
-        6 * 3600)))
+    dates = {'not_before': ago(snapshot, 30 * 3600), 'not_after': ago(snapshot, 6 * 3600)}
+    machine.data['certificate'] = Datum('read', states.served(snapshot, common_name='w1', **dates))
 
 
 def etcd_address_alone(snapshot):

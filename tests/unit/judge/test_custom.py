@@ -76,7 +76,7 @@ def test_without_checks_the_section_is_not_applicable():
 # -- what it says when it cannot see ----------------------------------------------------------------------------
 
 @pytest.mark.parametrize('expression, expected', [('calls.Version.version.tag', 'v9'),
-    ("contains(keys(resources), 'Version') || calls.Version.version.tag == null", True)])
+                                                  ("contains(keys(resources), 'Version') || calls.Version.version.tag == null", True)])
 def test_a_read_that_is_missing_is_unknown_whatever_the_expression_gives(expression, expected):
     def lose(snapshot):
         snapshot.machines[0].data['Version'] = Datum('refused', reason='not authorized')

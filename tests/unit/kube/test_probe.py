@@ -80,8 +80,8 @@ def test_a_token_goes_with_the_request(background):
 
 
 @pytest.mark.parametrize('kind, more', [
-    ('untrusted_ca', {'authority': OTHER}), ('wrong_name', {'ips': ('10.9.9.9',)}), ('expired', {'not_before': NOW - 30 * HOUR}), ('not_yet_valid',
-        {'not_before': NOW + HOUR}),
+    ('untrusted_ca', {'authority': OTHER}), ('wrong_name', {'ips': ('10.9.9.9',)}), ('expired', {'not_before': NOW - 30 * HOUR}),
+    ('not_yet_valid', {'not_before': NOW + HOUR}),
 ])
 def test_no_credentials_go_to_a_server_whose_certificate_is_not_verified(background, kind, more):
     server = served(background, **more)

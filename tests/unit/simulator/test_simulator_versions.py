@@ -145,8 +145,8 @@ def test_resolvers_and_components_are_told_otherwise_since_1_14(world, minor):
     resolvers = world.specs('cp-1', 'ResolverStatuses.net.talos.dev', 'network')['resolvers']
     assert (resolvers['dnsServers'] == []) == ('nameServers' in resolvers) == (minor >= 14)
     assert ('#000 Do53 1.1.1.1' in world.specs('cp-1', 'DNSUpstreams.net.talos.dev', 'network')) == (minor >= 14)
-    for name, component in (('APIServerConfigs', 'kube-apiserver'), ('ControllerManagerConfigs', 'kube-controller-manager'), ('SchedulerConfigs',
-        'kube-scheduler')):
+    configs = {'APIServerConfigs': 'kube-apiserver', 'ControllerManagerConfigs': 'kube-controller-manager', 'SchedulerConfigs': 'kube-scheduler'}
+    for name, component in configs.items():
         found = world.specs('cp-1', f'{name}.kubernetes.talos.dev', 'controlplane')
         assert set(found) == {component, *([f'final-{component}'] if minor >= 14 else [])}
     assert ('cniName' in world.specs('cp-1', 'BootstrapManifestsConfigs.kubernetes.talos.dev', 'controlplane')['manifests']) == (minor >= 13)

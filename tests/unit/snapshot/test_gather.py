@@ -15,7 +15,6 @@ from ansible_collections.talosops.talos.plugins.module_utils.api import errors, 
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot import reader, store
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.ask import Budget
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.gather import Gather
-from ansible_collections.talosops.talos.plugins.module_utils.snapshot.reader import containers_of
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.reads import (
     ADMIN, ALL, DISK_FILLING, ENDPOINT_KINDS, METAL, READS, ContainerLogs,

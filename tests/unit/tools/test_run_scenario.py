@@ -31,10 +31,10 @@ def _report():
     sections['discovery.missing']['verdict'] = 'warning'
     sections['gathering_logs'].update(verdict='unknown', reason='needs a role')
     finding = {'id': 'etcd.member_stale/3', 'check': 'etcd.member_stale', 'section': 'etcd.other', 'verdict': 'error', 'nodes': [], 'subject': '3',
-        'title': 'member cp-3 is stale',
+               'title': 'member cp-3 is stale',
                'root': True, 'because_of': []}
     consequence = {'id': 'discovery.x/cluster', 'check': 'discovery.x', 'section': 'discovery.missing', 'verdict': 'warning', 'nodes': ['cp-1'],
-        'subject': 'cluster',
+                   'subject': 'cluster',
                    'title': 'seen', 'root': False, 'because_of': ['etcd.member_stale/3']}
     return {'class': 'errors', 'complete': False, 'sections': sections, 'findings': [finding, consequence]}
 
