@@ -16,6 +16,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge.check import 
     Check, Evidence, Threshold, critical, info, not_applicable, ok, unknown, warning,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import NO_QUORUM, NOT_BOOTSTRAPPED, down, stale, unreachable
+from ansible_collections.talosops.talos.plugins.module_utils.judge.progress import STAGE_LIMIT, STAGE_SECONDS, progressing, stuck
 
 _NOT_ASKED = (NOT_ASKED, REFUSED, UNSUPPORTED)
 _LOST = ('Without a quorum etcd neither reads nor writes: the Kubernetes API fails, nothing is scheduled, leases run out. Services, nodes '
@@ -140,7 +141,7 @@ def _degraded(view, absent, unasked):
     facts, count, size = view.etcd, len(view.etcd.healthy), view.etcd.size
     machines = [machine for _name, machine, _member in absent if machine is not None]
     causes = [stale(member['id']) for _name, _machine, member in absent if member]
-    causes += [fact for machine in machines for fact in (unreachable(machine), down(machine))]
+    causes += [fact for machine in machines for fact in (unreachable(machine), down(machine), stuck(machine))]
     spare = facts.tolerance
     bears = 'no further failure is tolerated' if spare == 0 else f'{spare} more failure{"s are" if spare > 1 else " is"} tolerated'
     title = f'{count} of {size} etcd members answer (missing: {listed(name for name, _machine, _member in absent)}), {bears}'
@@ -174,7 +175,7 @@ def _not_asked(view, machine):
 
 
 def _comes_up(view, machine):
-    if view.in_progress(machine):
+    if progressing(view, machine):
         return True
     return bool(view.young(machine)) and view.etcd.in_pre(machine) and not cause_of(view, machine).lasting
 
@@ -297,7 +298,8 @@ CHECKS = (
     Check('etcd.quorum_lost', 'etcd.quorum_lost', 'etcd has a quorum', quorum_lost,
           reads=('ServiceList', 'EtcdStatus', 'EtcdMemberList', 'EtcdAlarmList'), catalogue='ETC-5 ETC-14'),
     Check('etcd.members_not_answering', 'etcd.other', 'All etcd members answer', members_not_answering,
-          reads=('ServiceList', 'EtcdStatus', 'EtcdMemberList', 'EtcdMembers', 'MachineStatuses'), catalogue='ETC-5'),
+          reads=('ServiceList', 'EtcdStatus', 'EtcdMemberList', 'EtcdMembers', 'MachineStatuses'), catalogue='ETC-5',
+          thresholds={STAGE_SECONDS: STAGE_LIMIT}),
     Check('etcd.leaders_differ', 'etcd.other', 'All etcd members follow one leader', leaders_differ,
           reads=('ServiceList', 'EtcdStatus'), catalogue='ETC-5'),
     Check('etcd.members_differ', 'etcd.other', 'All etcd members list the same members', members_differ,

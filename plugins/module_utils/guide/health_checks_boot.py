@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed, seen, span
-from ansible_collections.talosops.talos.plugins.module_utils.guide.upgrades_progress import MOVING, stuck
+from ansible_collections.talosops.talos.plugins.module_utils.judge.progress import MOVING, stuck
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
     ALL, Check, Evidence, error, info, not_applicable, ok, unknown, warning,

@@ -16,6 +16,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge.check import 
     Check, Threshold, error, info, not_applicable, ok, unknown, warning,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import kubelet_down, no_cni, node_ready, not_ready
+from ansible_collections.talosops.talos.plugins.module_utils.judge.progress import STAGE_LIMIT, STAGE_SECONDS, progressing, stuck
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
 
 SECTION = 'kubelet.node_not_ready'
@@ -62,13 +63,14 @@ def _outcome(view, node, machine, cause):
     if status == 'Unknown':
         title = f'Node {name} is not Ready (Unknown) {long}: {cause.what}'
     evidence = [ready_evidence(node), *cause.evidence]
-    if seconds <= view.threshold(SECONDS) or view.kubernetes.settling(machine) or (machine is not None and view.in_progress(machine)):
+    if seconds <= view.threshold(SECONDS) or view.kubernetes.settling(machine) or (machine is not None and progressing(view, machine)):
         means = _GUIDE if cause.cni else cause.means
         return info(name, title, f'{means} It is so for a short while only, or machine or cluster have just started.',
                     'Gather again in a few minutes.',
                     nodes=nodes, evidence=evidence)
+    hangs = (stuck(machine),) if machine is not None else ()
     return error(name, title, cause.means, cause.next_step, nodes=nodes, evidence=evidence,
-                 asserts=(not_ready(name), *((no_cni(name),) if cause.cni else ())), explained_by=cause.explained_by)
+                 asserts=(not_ready(name), *((no_cni(name),) if cause.cni else ())), explained_by=(*cause.explained_by, *hangs))
 
 
 def _since(view, node):
@@ -246,7 +248,7 @@ _READS = ('MachineStatuses', 'ServiceList', 'Members', 'EtcdStatus', 'EtcdAlarmL
 CHECKS = (
     Check('kubelet.node_not_ready', SECTION, 'Every Node is Ready', node_not_ready, reads=(*_READS, 'BootstrapManifestsConfigs', 'MachineConfigs'),
           logs=('kubelet', 'containers'), cluster_reads=('nodes', 'pods', 'daemonsets'), catalogue='KUB-9 KUB-13', sharpens=True, thresholds={
-              SECONDS: Threshold(120, 's', 'how long a Node may be not Ready')}),
+              SECONDS: Threshold(120, 's', 'how long a Node may be not Ready'), STAGE_SECONDS: STAGE_LIMIT}),
     Check('kubelet.node_status_not_ready', SECTION, 'Every machine knows its Node as Ready', node_status_not_ready,
           reads=(*_READS, 'NodeStatuses', 'Containers'), cluster_reads=('nodes',), catalogue='KUB-9'),
     Check('kubelet.node_pressure', SECTION, 'No Node is short of memory, disk or process ids', node_pressure, reads=('Members',),

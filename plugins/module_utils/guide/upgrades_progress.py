@@ -13,44 +13,16 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge.check import 
     ALL, CONTROL_PLANES, Check, Threshold, error, info, not_applicable, ok, unknown,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import NO_QUORUM, down
-from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
+from ansible_collections.talosops.talos.plugins.module_utils.judge.progress import (
+    MOVES, MOVING, STAGE_LIMIT, STAGE_SECONDS, seconds_in_stage, stuck,
+)
 
 UNATTENDED, UNATTENDED_FROM = 'UnattendedInstallStatuses', (1, 14)
-MOVING = ('upgrading', 'rebooting', 'installing')
-STAGE_SECONDS = 'upgrade_stage_seconds'
 
-_MOVES = re.compile(r'(?:[uU]pgrade|reboot|reset|install|shutdown) sequence: [1-9]\d* phase\(s\)|(?:upgrade|reboot) request received')
 _BOOTS = re.compile(r'boot sequence: [1-9]\d* phase\(s\)|machine is running and ready')
 _PHASE_FAILED = re.compile(r'error running phase (?P<number>\d+) in (?P<name>\w+) sequence: (?P<why>.+)')
 _FAILED = ('upgrade.phase_failed', 'etcd.leave_failed')
 _RECENT = 300
-
-
-def stuck(machine):
-    """The fact that this machine does not come out of an upgrade or a reboot."""
-    return f'upgrade.stuck:{machine.key}'
-
-
-def stage_since(view, machine):
-    """When the machine entered its present stage: the last sequence that its log tells of, else the last change of its status; or None."""
-    begun = [line.near for line in view.etcd.log(machine, 'machined') if line.near is not None and _MOVES.search(line.text)]
-    for item in machine.value('MachineStatuses') or []:
-        if item.get('id') == 'machine':
-            return begun[-1] if begun and view.stage(machine) in MOVING else parse_time(item.get('updated'))
-    return None
-
-
-def _seconds_in_stage(view, machine):
-    since = stage_since(view, machine)
-    return None if since is None else max(0.0, (view.now - since).total_seconds())
-
-
-def progressing(view, machine):
-    """It is on its way down or up, and has not been for too long."""
-    if not view.in_progress(machine):
-        return False
-    seconds = _seconds_in_stage(view, machine)
-    return seconds is None or seconds <= view.threshold(STAGE_SECONDS)
 
 
 # -- EXT-UPG ----------------------------------------------------------------------------------------------------
@@ -63,7 +35,7 @@ def stage_stuck(view, machine):
                        explained_by=('not_judged',))
     if stage not in MOVING:
         return ok(machine.key)
-    seconds = _seconds_in_stage(view, machine)
+    seconds = seconds_in_stage(view, machine)
     more = {'nodes': [machine.key], 'evidence': _stage_evidence(view, machine, stage)}
     if seconds is None:
         return info(machine.key, f'{machine.label} is {stage}, since when is not known', 'What fails on it meanwhile is part of that.',
@@ -81,7 +53,7 @@ def stage_stuck(view, machine):
 
 
 def _stage_evidence(view, machine, stage):
-    lines = [line for line in view.etcd.log(machine, 'machined') if _MOVES.search(line.text) or _PHASE_FAILED.search(line.text)
+    lines = [line for line in view.etcd.log(machine, 'machined') if MOVES.search(line.text) or _PHASE_FAILED.search(line.text)
              or line.text.startswith(('[talos] phase ', '[talos] task '))]
     return [seen(machine, 'MachineStatuses', f'stage {stage}'), *(view.etcd.quote(machine, 'machined', line) for line in lines[-2:])]
 
@@ -122,7 +94,7 @@ def sequence_failed(view, machine):
                        nodes=[machine.key],
                        explained_by=('role', 'not_judged'))
     hits = [hit for hit in view.signatures.recent(machine, *_FAILED) if hit.age is None or hit.age <= view.threshold('upgrade_failed_seconds')]
-    later = [line.near for line in view.etcd.log(machine, 'machined') if line.near and (_MOVES.search(line.text) or _BOOTS.search(line.text))]
+    later = [line.near for line in view.etcd.log(machine, 'machined') if line.near and (MOVES.search(line.text) or _BOOTS.search(line.text))]
     hits = [hit for hit in hits if hit.at is None or not any(at > hit.at for at in later)]
     if not hits:
         return ok(machine.key)
@@ -168,7 +140,7 @@ def etcd_incompatible(view, machine):
 CHECKS = (
     Check('upgrade.stage_stuck', 'x.upgrade', 'Machines come out of an upgrade or a reboot', stage_stuck, each=ALL,
           needs=('MachineStatuses',), logs=('machined',), catalogue='EXT-UPG', thresholds={
-              STAGE_SECONDS: Threshold(900, 's', 'how long a machine may be upgrading, installing or rebooting')}),
+              STAGE_SECONDS: STAGE_LIMIT}),
     Check('upgrade.sequence_failed', 'x.upgrade', 'No upgrade was given up half way', sequence_failed, each=ALL,
           reads=('MachineStatuses',), logs=('machined',), catalogue='EXT-UPG', sharpens=True, thresholds={
               'upgrade_failed_seconds': Threshold(3600, 's', 'how long a failed upgrade, reset or reboot in the log is news')}),

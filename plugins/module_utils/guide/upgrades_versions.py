@@ -8,7 +8,7 @@ A pre-release counts as its minor. Two builds of one release ("-dirty", commits 
 from __future__ import annotations
 
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed, ordered, seen
-from ansible_collections.talosops.talos.plugins.module_utils.guide.upgrades_progress import progressing, stuck
+from ansible_collections.talosops.talos.plugins.module_utils.judge.progress import progressing, stuck
 from ansible_collections.talosops.talos.plugins.module_utils.judge import support_matrix, versions
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
     CONTROL_PLANES, Check, Evidence, error, info, not_applicable, ok, unknown, warning,

@@ -122,3 +122,10 @@ def add_member(snapshot, member_id, hostname, address, is_learner=False):
     for members in members_of(snapshot):
         members.append({'id': member_id, 'hostname': hostname, 'peer_urls': [f'https://{address}:2380'], 'client_urls': [],
                         'is_learner': is_learner})
+
+
+def stage(snapshot, machine, name, seconds):
+    """The machine has been in this stage for so many seconds."""
+    status = next(item for item in machine.value('MachineStatuses') if item['id'] == 'machine')
+    status['spec'] = {'stage': name, 'status': {'ready': True, 'unmetConditions': []}}
+    status['updated'] = ago(snapshot, seconds)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.guide.judging import (
-    add_member, faults, lose, members_of, node, old, one, planes, preparing, report, set_service, unreachable, verdict_of,
+    add_member, faults, lose, members_of, node, old, one, planes, preparing, report, set_service, stage, unreachable, verdict_of,
 )
 
 NO_LEADER = '0' * 16
@@ -119,12 +119,13 @@ def test_without_a_list_the_control_plane_nodes_are_counted():
     assert finding['verdict'] == 'warning' and '2 of 3 etcd members answer (missing: cp3)' in finding['title']
 
 
-def test_a_member_that_restarts_with_its_node_is_info():
+@pytest.mark.parametrize('seconds, verdict', [(400, 'info'), (2400, 'warning')])
+def test_a_member_that_restarts_with_its_node_is_info_until_that_hangs(seconds, verdict):
     snapshot = old()
     cp3 = node(snapshot, 'cp3')
     preparing(snapshot, cp3)
-    cp3.value('MachineStatuses')[0]['spec']['stage'] = 'rebooting'
-    assert one(report(snapshot), 'etcd.members_not_answering')['verdict'] == 'info'
+    stage(snapshot, cp3, 'rebooting', seconds)
+    assert one(report(snapshot), 'etcd.members_not_answering')['verdict'] == verdict
 
 
 # -- number of members ------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge import settin
 from ansible_collections.talosops.talos.plugins.module_utils.judge.gates import View
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import Datum
 from tests.unit.guide import judging, kubelet_states
-from tests.unit.guide.judging import READ, ago, findings, lose, node, one, recording, unreachable, verdict_of
+from tests.unit.guide.judging import READ, ago, findings, lose, node, one, recording, stage, unreachable, verdict_of
 from tests.unit.guide.kubelet_changes import (
     add_node, aged, assertion, kube, log, lose_kube, node_object, pod_waits, pods_of, raise_alarm, report, set_condition, set_ready,
 )
@@ -71,12 +71,13 @@ def test_a_machine_that_has_just_booted_is_no_fault():
     assert one(report(snapshot), CHECK)['verdict'] == 'info'
 
 
-@pytest.mark.parametrize('stage', ['upgrading', 'rebooting'])
-def test_a_machine_that_is_being_upgraded_is_no_fault(stage):
+@pytest.mark.parametrize('name', ['upgrading', 'rebooting'])
+@pytest.mark.parametrize('seconds, verdict', [(400, 'info'), (2400, 'error')])
+def test_a_machine_that_is_being_upgraded_is_no_fault_until_it_hangs(name, seconds, verdict):
     snapshot = aged()
     set_ready(snapshot, 'w1', 'Unknown', 300)
-    node(snapshot, 'w1').value('MachineStatuses')[0]['spec']['stage'] = stage
-    assert one(report(snapshot), CHECK)['verdict'] == 'info'
+    stage(snapshot, node(snapshot, 'w1'), name, seconds)
+    assert one(report(snapshot), CHECK)['verdict'] == verdict
 
 
 def test_a_cluster_that_was_bootstrapped_a_moment_ago():

@@ -10,7 +10,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.guide import contro
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import Datum
 from tests import recorded
 from tests.unit.guide import judging
-from tests.unit.guide.judging import READ, ago, faults, findings, lose, node, one, planes, verdict_of
+from tests.unit.guide.judging import READ, ago, faults, findings, lose, node, one, planes, stage, verdict_of
 
 KUBELET_KINDS = ('KubeletStatuses', 'KubeletSpecs', 'ImageList')
 
@@ -29,12 +29,6 @@ def old(name='healthy'):
 
 def talos(machine, tag):
     machine.data['Version'].value['version']['tag'] = tag
-
-
-def stage(snapshot, machine, name, seconds):
-    status = next(item for item in machine.value('MachineStatuses') if item['id'] == 'machine')
-    status['spec'] = {'stage': name, 'status': {'ready': True, 'unmetConditions': []}}
-    status['updated'] = ago(snapshot, seconds)
 
 
 def kubelet(machine, tag):
