@@ -23,7 +23,7 @@ _CODES = {
     2: 'Unknown', 3: 'InvalidArgument', 4: 'DeadlineExceeded', 5: 'NotFound', 7: 'PermissionDenied', 12: 'Unimplemented', 13: 'Internal',
     14: 'Unavailable',
 }
-_NO_ROUTE_AFTER = 3.0
+NO_ROUTE_AFTER = 3.0
 _BACK_OFF = 15.0
 
 
@@ -81,7 +81,7 @@ class Apid:
     async def _no_route(self, target):
         """The first dial takes three seconds, those in the back-off after it fail at once (rec)."""
         if time.monotonic() - self._failed_dials.get(target, -_BACK_OFF) >= _BACK_OFF:
-            await asyncio.sleep(_NO_ROUTE_AFTER)
+            await asyncio.sleep(NO_ROUTE_AFTER)
             self._failed_dials[target] = time.monotonic()
         raise _unavailable(f'transport: Error while dialing: dial tcp {_bracketed(target)}:50000: connect: no route to host')
 

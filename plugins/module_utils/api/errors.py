@@ -19,6 +19,8 @@ FAILED = 'failed'
 
 STATES = (READ, REFUSED, UNSUPPORTED, ABSENT, TIMED_OUT, UNREACHABLE, NOT_ASKED, FAILED)
 
+ROLE_MAY_NOT = 'the role of the client certificate may not'
+
 
 class TalosError(Exception):
     """Root of all errors; C(str(error)) is the sentence, C(hint) what to do next (or None)."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import (
-    CallError, DeadlineExceeded, NodeUnreachable, NoForwarding, NotFound, RoleRefused, Unsupported,
+    ROLE_MAY_NOT, CallError, DeadlineExceeded, NodeUnreachable, NoForwarding, NotFound, RoleRefused, Unsupported,
 )
 
 _CODES = (
@@ -69,4 +69,4 @@ def _denied(details, where, what):
         return Unsupported(f'{where} does not offer {what}: {details}')
     if 'write access is not allowed' in details:
         return CallError(f'{where} refuses {what}: resources of Talos are read only.')
-    return RoleRefused(f'{where} refuses {what}: the role of the client certificate may not ({details}).')
+    return RoleRefused(f'{where} refuses {what}: {ROLE_MAY_NOT} ({details}).')

@@ -124,7 +124,7 @@ def node_status_not_ready(view):
     doubt = _doubt(view)
     if doubt:
         return unknown('cluster', f'whether the machines know their Nodes as Ready: {doubt}', next_step=NOT_READ,
-                       explained_by=view.kubernetes.troubles)
+                       explained_by=(*view.kubernetes.frozen, *view.kubernetes.troubles))
     return [_by_itself(view, machine) for machine in ordered(view.snapshot.answering())]
 
 
@@ -144,7 +144,9 @@ def _doubt(view):
     """Why what the machines know of their Nodes proves nothing; empty where it does."""
     if not may_not_read(view):
         return f'the Nodes were not read ({view.kubernetes.datum("nodes").why()}), and what a machine knows of its Node may be old'
-    if view.kubernetes.frozen or not view.etcd.with_leader:
+    if view.kubernetes.frozen:
+        return f'{why_frozen(view)}, and what a machine knows of its Node may be old'
+    if not view.etcd.with_leader:
         return 'etcd was not seen to have a leader, and what a machine knows of its Node may be old'
     planes = [machine for machine in view.answering_control_planes if machine.datum('Containers').ok]
     if not any(container.get('name') == 'kube-apiserver' and container.get('status') == 'CONTAINER_RUNNING'

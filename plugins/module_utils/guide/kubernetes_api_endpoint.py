@@ -66,8 +66,8 @@ def _nobody(view, found):
     keys, evidence = [server.machine.key for server in found], [server.evidence() for server in found]
     if _only_from_here(view, found):
         return info('cluster', f'this control node does not reach port 6443 of {listed(s.machine.label for s in found)}, but the cluster does',
-                    'Nodes are Ready, KubePrism finds an API server on every machine and etcd has its quorum: a firewall or the routing between this control '
-                    'node and the cluster is in the way. Everything that only Kubernetes tells is unknown for this reason.',
+                    'KubePrism finds an API server on every machine, no machine complains of one, and etcd has its quorum: a firewall or the routing '
+                    'between this control node and the cluster is in the way. Everything that only Kubernetes tells is unknown for this reason.',
                     'Let this control node reach port 6443 of the control plane nodes, or run from a host that does (talos_bastion).', nodes=keys,
                     evidence=evidence)
     causes = tuple(dict.fromkeys(fact for server in found for fact in explained(view, server.machine)))
@@ -82,22 +82,31 @@ def _nobody(view, found):
 
 
 def _only_from_here(view, found):
-    """Nothing came back from any API server, while the cluster itself does well with them."""
-    return all(server.kind in ON_THE_WAY for server in found if server.machine.answered) and _well_inside(view)
+    """No API server was reached, while the cluster itself does well with them.
+
+    A firewall that rejects looks like a port on which nobody listens (REJECT of iptables: connection refused); there the machine must know better.
+    """
+    answering = [server for server in found if server.machine.answered]
+    refusing = [server.machine for server in answering if server.kind == 'refused']
+    return all(server.kind in (*ON_THE_WAY, 'refused') for server in answering) and _well_inside(view) \
+        and all(view.components.state(machine, API_SERVER).how == READY for machine in refusing)
 
 
 def _well_inside(view):
-    """All that the cluster's own machines say of the API is good, and none of it is frozen (edge-cases 31)."""
+    """All that the cluster's own machines say of the API is good, and none of it is frozen (edge-cases 31).
+
+    With an alarm of etcd the API serves reads, and writes fail in etcd's own words; the statuses of Nodes are old, which nobody asks then.
+    """
     machines = view.snapshot.answering()
-    if not view.etcd.with_leader or view.etcd.alarms is None or view.etcd.alarms or not machines:
+    if not view.etcd.with_leader or view.etcd.alarms is None or not machines:
         return False
     if not any(view.components.state(m, API_SERVER).how == READY for m in view.answering_control_planes):
         return False
     prisms = [machine.resource('KubePrismStatuses') for machine in machines]
     ready = [(machine.resource('NodeStatuses') or {}).get('nodeReady') for machine in machines]
     logs = all(machine.log('controller-runtime').ok and machine.log('kubelet').ok for machine in machines)
-    quiet = logs and not any(view.signatures.recent(machine, *_LINES) for machine in machines)
-    return quiet and all(ready) and all(prism and prism.get('healthy') for prism in prisms)
+    quiet = logs and not any('etcdserver: ' not in hit.line.text for machine in machines for hit in view.signatures.recent(machine, *_LINES))
+    return quiet and (all(ready) or bool(view.etcd.alarms)) and all(prism and prism.get('healthy') for prism in prisms)
 
 
 # -- KAPI-3: one API server -------------------------------------------------------------------------------------
@@ -173,7 +182,7 @@ def endpoint_down(view):
         datum = view.kubernetes.datum('endpoint')
         return unknown('cluster', f'whether the endpoint leads to an API server: {datum.why()}', explained_by=view.kubernetes.troubles)
     if not served(view):
-        return _none_known(view, 'whether the endpoint leads to an API server that serves')
+        return _none_known(view, f'whether the endpoint {found["url"]} leads to an API server that serves')
     if found.get('error'):
         return _leads_nowhere(view, found)
     failed = [probe for probe in found['probes'] if not probe.get('ok')]

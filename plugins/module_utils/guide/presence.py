@@ -191,13 +191,16 @@ def seen(machine, kind, text):
 
 
 def unread(machines, *kinds):
-    """Sentences about reads that failed, machines with one fault together: "Members of cp1 and cp2: why"."""
+    """Sentences about reads that failed, machines with one fault together, and reads with one reason: "Members and Infos of cp1 and cp2: why"."""
     failed = {}
     for kind in kinds:
         for machine in ordered(machines):
             if not machine.datum(kind).ok:
                 failed.setdefault((kind, machine.datum(kind).state), []).append(machine)
-    return [f'{kind} of {listed(m.label for m in group)}: {group[0].datum(kind).why()}' for (kind, _state), group in failed.items()]
+    sentences = {}
+    for (kind, _state), group in failed.items():
+        sentences.setdefault(f'of {listed(m.label for m in group)}: {group[0].datum(kind).why()}', []).append(kind)
+    return [f'{listed(kinds_)} {rest}' for rest, kinds_ in sentences.items()]
 
 
 def logs_quiet(view, machine, what, *log_ids):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from ansible_collections.talosops.talos.plugins.module_utils.api.errors import FAILED, REFUSED, TIMED_OUT, UNREACHABLE
 from ansible_collections.talosops.talos.plugins.module_utils.judge import causes, managers, nodes_source, verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import ALL, CONTROL_PLANES, WORKERS, Outcome, unknown
 from ansible_collections.talosops.talos.plugins.module_utils.judge.gates import View
@@ -19,6 +20,9 @@ SCHEMA = 'https://github.com/talosops/talosops.talos/schema/report/1'
 NOT_BUILT = 'not built yet'
 EVIDENCE_MOST = 5
 EVIDENCE_CHARACTERS = 500
+
+# States of reads of which the client's role is not the reason.
+_BROKEN = (FAILED, TIMED_OUT, UNREACHABLE)
 
 _KINDS = {CONTROL_PLANES: (CONTROL_PLANE,), WORKERS: (WORKER,)}
 _NOUN = {ALL: 'machine', CONTROL_PLANES: 'control plane node', WORKERS: 'worker'}
@@ -129,7 +133,7 @@ def _outcomes(check, view):
         if machine.answered:
             outcomes.extend(_unread(check, machine) or _as_list(check.run(view, machine)))
     if outcomes:
-        return outcomes
+        return _told_once(check, [machine for machine in in_scope if machine.answered], outcomes)
     noun = _NOUN[check.each]
     if not in_scope and check.each == WORKERS and view.answering_control_planes:
         return [Outcome(v.NOT_APPLICABLE, 'cluster', f'no {noun} is known')]
@@ -150,6 +154,21 @@ def _unread(check, machine):
     return [unknown(machine.key, f'{check.title}: not judged on {machine.label}, {why}', nodes=[machine.key],
                     next_step='Read it with a client certificate that may, or find out why the machine does not answer.',
                     explained_by=('role', 'not_judged'))]
+
+
+def _told_once(check, machines, outcomes):
+    """One unknown outcome for all machines together where the client's role is all that keeps the check from each of them."""
+    if len(outcomes) < 2 or any(outcome.verdict != v.UNKNOWN for outcome in outcomes):
+        return outcomes
+    reads = [(kind, [machine.datum(kind) for machine in machines]) for kind in dict.fromkeys((*check.needs, *check.reads))]
+    reads += [(f'log {name}', [machine.log(name) for machine in machines]) for name in check.logs]
+    refused = [(kind, data) for kind, data in reads if all(datum.state == REFUSED for datum in data)]
+    if not refused or any(datum.state in _BROKEN for _kind, data in reads for datum in data):
+        return outcomes
+    why = f'{", ".join(kind for kind, _data in refused)}: {refused[0][1][0].why()}'
+    return [unknown('cluster', f'{check.title}: not judged on any machine, {why}', nodes=[machine.key for machine in machines],
+                    next_step='Use a client certificate that may.',
+                    explained_by=tuple(dict.fromkeys(fact for outcome in outcomes for fact in outcome.explained_by)))]
 
 
 def _in_scope(each, snapshot):

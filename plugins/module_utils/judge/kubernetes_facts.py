@@ -119,7 +119,11 @@ class KubernetesFacts:
 
     def unread(self, what, *kinds):
         """The unknown outcome for the cluster of a check whose objects were not read, with the reason."""
-        why = '; '.join(dict.fromkeys(f'{kind}: {self.datum(kind).why()}' for kind in kinds if not self.datum(kind).ok))
+        reasons = {}
+        for kind in dict.fromkeys(kinds):
+            if not self.datum(kind).ok:
+                reasons.setdefault(self.datum(kind).why(), []).append(kind)
+        why = '; '.join(f'{", ".join(unread)}: {reason}' for reason, unread in reasons.items())
         return unknown('cluster', f'{what}: Kubernetes was not read ({why})', explained_by=self.troubles,
                        next_step='Give a kubeconfig, or an os:admin talosconfig, or find out why the API does not answer.')
 

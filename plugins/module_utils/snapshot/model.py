@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import (
-    ABSENT, FAILED, NOT_ASKED, READ, REFUSED, TIMED_OUT, UNREACHABLE, UNSUPPORTED,
+    ABSENT, FAILED, NOT_ASKED, READ, REFUSED, ROLE_MAY_NOT, TIMED_OUT, UNREACHABLE, UNSUPPORTED,
 )
 
 CONTROL_PLANE = 'controlplane'
@@ -20,7 +20,7 @@ WORKER = 'worker'
 UNKNOWN = 'unknown'
 
 _WHY = {
-    REFUSED: 'the role of the client certificate may not read it',
+    REFUSED: f'{ROLE_MAY_NOT} read it',
     UNSUPPORTED: 'this machine does not offer it',
     ABSENT: 'it does not exist',
     TIMED_OUT: 'no answer before the deadline',
@@ -72,8 +72,10 @@ class Datum:
         return self.state == READ
 
     def why(self):
-        """Why it was not read, as the end of a sentence; the machine's own words where there are some."""
+        """Why it was not read, as the end of a sentence; the machine's own words where they tell more."""
         said = _WHY.get(self.state, self.state)
+        if self.state == REFUSED and ROLE_MAY_NOT in (self.reason or ''):
+            return f'{said} (os:admin may)'
         return f'{said} ({self.reason})' if self.reason else said
 
     def to_plain(self):

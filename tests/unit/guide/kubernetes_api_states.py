@@ -56,9 +56,18 @@ def unread_lists(snapshot, state='unreachable', reason='could not be reached'):
         snapshot.kubernetes['data'][kind] = Datum(state, reason=reason)
 
 
+def kubeprism_finds_nobody(snapshot):
+    """What the machines themselves see within 20 s when no API server listens."""
+    for machine in snapshot.machines:
+        for item in machine.value('KubePrismStatuses') or []:
+            item['spec']['healthy'] = False
+
+
 def nobody_serves(snapshot, kind='refused'):
     for machine in planes(snapshot):
         silent(snapshot, machine, kind)
+    if kind == 'refused':
+        kubeprism_finds_nobody(snapshot)
     dead_endpoint(snapshot, kind)
     unread_lists(snapshot)
 

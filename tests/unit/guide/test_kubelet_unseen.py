@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.talosops.talos.plugins.module_utils.guide import kubelet
+from ansible_collections.talosops.talos.plugins.module_utils.guide import etcd, kubelet
 from ansible_collections.talosops.talos.plugins.module_utils.judge import settings
 from ansible_collections.talosops.talos.plugins.module_utils.judge.gates import GATE_LOGS, GATE_READS
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import Datum
@@ -147,6 +147,13 @@ def test_one_reason_is_told_where_kubernetes_was_not_read():
     assert unknowns and all('needs os:admin or a kubeconfig' in f['title'] for f in unknowns)
     assert [key for key, section in judged['sections'].items() if section['verdict'] == 'unknown' and section['reason'] != 'not built yet'] == [
         'kubelet.stale_nodes']
+
+
+def test_with_an_alarm_of_etcd_a_reader_is_told_why_nodes_are_not_judged():
+    snapshot = aged('healthy-reader')
+    judging.planes(snapshot)[0].value('EtcdAlarmList')['member_alarms'] = [{'member_id': '1' * 16, 'alarm': 'NOSPACE'}]
+    found = one(judging.report(snapshot, None, (*kubelet.CHECKS, *etcd.CHECKS)), 'kubelet.node_status_not_ready')
+    assert found['verdict'] == 'unknown' and 'NOSPACE' in found['title'] and found['because_of'] == ['etcd.alarm_nospace/1111111111111111']
 
 
 def test_a_cluster_that_was_not_bootstrapped_has_no_nodes_to_judge():

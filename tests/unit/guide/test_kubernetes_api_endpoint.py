@@ -11,7 +11,7 @@ from tests import recorded
 from tests.unit.guide.control_plane_states import crash, no_leader
 from tests.unit.guide.judging import READ, ago, faults, findings, lose, node, old, one, planes, preparing, recording, unreachable, verdict_of
 from tests.unit.guide.kubernetes_api_states import (
-    WITH_CAUSES, configured, dead_endpoint, endpoint, judged, nobody_serves, probe, silent, unread_lists, unready,
+    WITH_CAUSES, configured, dead_endpoint, endpoint, judged, kubeprism_finds_nobody, nobody_serves, probe, silent, unread_lists, unready,
 )
 
 API, SERVER, ENDPOINT, INSIDE, READS = (f'kubernetes_api.{name}' for name in (
@@ -91,6 +91,7 @@ def test_without_a_kubeconfig_refused_ports_tell_as_well():
     snapshot = old('healthy-reader')
     for machine in planes(snapshot):
         silent(snapshot, machine)
+    kubeprism_finds_nobody(snapshot)
     snapshot.kubernetes['servers'] = {}
     assert one(judged(snapshot), API)['verdict'] == 'critical'
 
@@ -115,13 +116,14 @@ def test_what_was_not_asked_is_unknown():
 # -- a firewall between this control node and the cluster ---------------------------------------------------------
 
 def well_inside(snapshot):
-    """The logs of the machines are quiet, which they were not in the minutes that were recorded."""
+    """KubePrism works and the logs of the machines are quiet, which they were not in the minutes that were recorded."""
     for machine in snapshot.machines:
+        machine.value('KubePrismStatuses')[0]['spec']['healthy'] = True
         for log in ('controller-runtime', 'kubelet', 'machined'):
             machine.logs[log].value = ''
 
 
-@pytest.mark.parametrize('kind', ['timeout', 'no_route'])
+@pytest.mark.parametrize('kind', ['timeout', 'no_route', 'refused'])
 def test_a_firewall_is_worth_a_note_while_the_cluster_itself_does_well(kind):
     snapshot = old()
     nobody_serves(snapshot, kind)
@@ -132,14 +134,30 @@ def test_a_firewall_is_worth_a_note_while_the_cluster_itself_does_well(kind):
     assert faults(report) == set() and report['sections']['kubernetes_api.endpoint']['verdict'] == 'unknown'
 
 
-def test_a_port_that_refuses_is_no_firewall():
+def test_a_firewall_that_rejects_needs_every_api_server_ready():
     snapshot = old()
     nobody_serves(snapshot, 'refused')
     well_inside(snapshot)
+    crash(snapshot, node(snapshot, 'cp3'), 'kube-apiserver')
     assert one(judged(snapshot), API)['verdict'] == 'critical'
 
 
-@pytest.mark.parametrize('sign', ['node', 'kubeprism', 'quorum', 'alarm', 'log', 'unread log', 'apiserver'])
+@pytest.mark.parametrize('line, verdict', [
+    ('etcdserver: mvcc: database space exceeded', 'info'),
+    ('Put \\"https://127.0.0.1:7445/apis\\": dial tcp 127.0.0.1:7445: connect: connection refused', 'critical')])
+def test_an_alarm_of_etcd_is_no_sign_of_an_api_that_is_down(line, verdict):
+    """Recorded with nospace-alarm: the API serves, leases are refused in etcd's words, and a Node may be called not ready for that."""
+    snapshot = old()
+    nobody_serves(snapshot, 'timeout')
+    well_inside(snapshot)
+    node(snapshot, 'cp1').value('EtcdAlarmList')['member_alarms'] = [{'member_id': '1' * 16, 'alarm': 'NOSPACE'}]
+    node(snapshot, 'w1').value('NodeStatuses')[0]['spec']['nodeReady'] = False
+    node(snapshot, 'w1').logs['kubelet'].value = (f'{{"ts":{(snapshot.now.timestamp() - 5) * 1000:.0f},"caller":"lease/controller.go:202",'
+                                                  f'"msg":"Failed to update lease","err":"{line}"}}\n')
+    assert one(judged(snapshot), API)['verdict'] == verdict
+
+
+@pytest.mark.parametrize('sign', ['node', 'kubeprism', 'quorum', 'log', 'unread log', 'apiserver'])
 def test_any_bad_sign_from_inside_makes_it_a_fault(sign):
     snapshot = old()
     nobody_serves(snapshot, 'timeout')
@@ -151,8 +169,6 @@ def test_any_bad_sign_from_inside_makes_it_a_fault(sign):
         machine.value('KubePrismStatuses')[0]['spec']['healthy'] = False
     elif sign == 'quorum':
         no_leader(snapshot)
-    elif sign == 'alarm':
-        node(snapshot, 'cp1').value('EtcdAlarmList')['member_alarms'] = [{'member_id': '1' * 16, 'alarm': 'NOSPACE'}]
     elif sign == 'log':
         machine.logs['controller-runtime'].value = (f'{ago(snapshot, 5)} WARN node watch error {{"error": "Get \\"https://127.0.0.1:7445/api/v1/nodes\\": '
                                                     'dial tcp 127.0.0.1:7445: connect: connection refused"}\n')

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.talosops.talos.plugins.module_utils.api.errors import REFUSED
+from ansible_collections.talosops.talos.plugins.module_utils.api.errors import REFUSED, TIMED_OUT
 from ansible_collections.talosops.talos.plugins.module_utils.guide import presence
 from ansible_collections.talosops.talos.plugins.module_utils.judge import gates, settings
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import Datum
@@ -110,3 +110,24 @@ def test_words():
     assert presence.listed('abcdefgh', 3) == 'a, b, c and 5 more'
     assert [presence.span(s) for s in (59, 90, 180, 7200, 3 * 86400)] == ['59 s', '90 s', '3 min', '2 h', '3 d']
     assert presence.normal('10.5.0.2/24') == '10.5.0.2' and presence.normal('[FD00::0:1]') == 'fd00::1' and presence.normal('CP1.') == 'cp1'
+
+
+def test_unread_names_reads_and_machines_with_one_reason_once():
+    snap = states.snapshot()
+    cp1, cp2 = states.named(snap, 'cp1'), states.named(snap, 'cp2')
+    for machine in (cp1, cp2):
+        machine.data['Members'] = Datum(REFUSED, reason=f'{machine.address} refuses Members: the role of the client certificate may not (not authorized).')
+        machine.data['Infos'] = machine.data['Members']
+    cp1.data['Affiliates'] = Datum(TIMED_OUT)
+    assert presence.unread([cp2, cp1], 'Members', 'Infos', 'Affiliates') == [
+        'Members and Infos of cp1 and cp2: the role of the client certificate may not read it (os:admin may)',
+        'Affiliates of cp1: no answer before the deadline']
+
+
+def test_what_a_kubernetes_that_was_not_read_says_is_said_once():
+    snap = states.snapshot()
+    snap.kubernetes['data'].update(nodes=Datum(REFUSED, reason='needs os:admin or a kubeconfig'), pods=Datum(REFUSED, reason='needs os:admin or a kubeconfig'),
+                                   csrs=Datum(TIMED_OUT))
+    found = gates.View(snap, settings.build(states.CHECKS)).kubernetes.unread('who is there', 'nodes', 'pods', 'csrs', 'nodes')
+    assert found.title == 'who is there: Kubernetes was not read (nodes, pods: the role of the client certificate may not read it ' \
+                          '(needs os:admin or a kubeconfig); csrs: no answer before the deadline)'

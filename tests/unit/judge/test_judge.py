@@ -77,6 +77,40 @@ def test_a_read_that_is_needed_and_missing_is_unknown_with_the_reason():
     assert judged['class'] == 'healthy' and judged['counts']['unknown'] == 1
 
 
+REFUSED = Datum('refused', reason='10.5.0.2 refuses Read /proc/pressure/cpu: the role of the client certificate may not (not authorized).')
+
+
+def test_what_the_role_may_not_read_on_any_machine_is_told_once():
+    machines = [machine(key, Version={}) for key in 'ab']
+    for m in machines:
+        m.data.update(PressureCPU=REFUSED, PressureIO=REFUSED)
+        m.logs['kernel'] = REFUSED
+    pressure = check(lambda view, m: c.unknown(m.key, 'x', explained_by=('role', f'volume_failed:{m.key}')), each=c.ALL,
+                     reads=('Version', 'PressureCPU', 'PressureIO'), logs=('kernel',))
+    finding, = report(snapshot(*machines), pressure)['findings']
+    assert (finding['id'], finding['nodes']) == ('etcd.something/cluster', ['name-a', 'name-b'])
+    assert finding['title'] == 'Something: not judged on any machine, PressureCPU, PressureIO, log kernel: ' \
+                               'the role of the client certificate may not read it (os:admin may)'
+
+
+@pytest.mark.parametrize('state', ['timed_out', 'failed', 'unreachable', 'read'])
+def test_what_is_unread_for_another_reason_too_is_told_of_each_machine(state):
+    machines = [machine(key, Version={}) for key in 'ab']
+    for m in machines:
+        m.data['PressureCPU'] = REFUSED
+    machines[1].data['PressureCPU'] = Datum(state)
+    pressure = check(lambda view, m: c.unknown(m.key, 'x'), each=c.ALL, reads=('Version', 'PressureCPU'))
+    assert [f['subject'] for f in report(snapshot(*machines), pressure)['findings']] == ['a', 'b']
+
+
+def test_what_is_judged_on_one_machine_is_told_of_each():
+    machines = [machine(key, PressureCPU=1) for key in 'ab']
+    for m in machines:
+        m.data['PressureCPU'] = REFUSED
+    pressure = check(lambda view, m: c.unknown(m.key, 'x') if m.key == 'b' else c.warning(m.key, 'high', '', ''), each=c.ALL, reads=('PressureCPU',))
+    assert {f['subject']: f['verdict'] for f in report(snapshot(*machines), pressure)['findings']} == {'a': 'warning', 'b': 'unknown'}
+
+
 def test_a_check_that_only_sharpens_does_not_move_its_section():
     blind = check(lambda view: c.unknown('cluster', 'cannot see'), name='etcd.sharper', sharpens=True)
     judged = report(snapshot(machine('a')), check(lambda view: c.ok('cluster')), blind)

@@ -58,9 +58,9 @@ def test_a_machine_that_is_off_is_refused_by_the_endpoint():
 def test_a_dead_address_costs_three_seconds_once(monkeypatch):
     bench = _bench()
     assert bench(CP, SERVICE + 'Version', metadata=[('node', '10.5.0.99')], within=0.1)[1] is None
-    monkeypatch.setattr(apid, '_NO_ROUTE_AFTER', 0)
+    monkeypatch.setattr(apid, 'NO_ROUTE_AFTER', 0)
     assert bench(CP, SERVICE + 'Version', metadata=[('node', '10.5.0.99')])[2].endswith('connect: no route to host"')
-    monkeypatch.setattr(apid, '_NO_ROUTE_AFTER', 3600)
+    monkeypatch.setattr(apid, 'NO_ROUTE_AFTER', 3600)
     assert bench(CP, SERVICE + 'Version', metadata=[('node', '10.5.0.99')])[1] == UNAVAILABLE
 
 

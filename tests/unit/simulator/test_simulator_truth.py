@@ -312,7 +312,7 @@ def test_every_planned_read_is_served(bench):
 @pytest.mark.parametrize('case', ['err-', 'cosi-err-', 'worker-endpoint-', 'cosi-list-', 'Logs-missing'])
 def test_refusals_are_those_of_a_real_cluster(case, monkeypatch):
     """Every recorded call to a method or type that is served, refused ones above all, ends with the same status."""
-    monkeypatch.setattr(apid, '_NO_ROUTE_AFTER', 0)
+    monkeypatch.setattr(apid, 'NO_ROUTE_AFTER', 0)
     wire, simulated = load('wire'), Bench(_wire_state())
     compared = 0
     for call in wire.calls:
