@@ -13,6 +13,8 @@ version_added: 0.1.0
 short_description: Show reports, and decide whether a run fails
 description:
   - Shows one or more reports to a person, with a line for each section of the troubleshooting guide and, under it, what was found.
+  - Where the text of a cluster is longer than two screens (100 lines), it is the short form, which leads with the causes, each with its next step.
+    report.json has everything.
   - Decides by the class of the clusters whether the run should fail. It does not fail by itself.
   - Reads files of the control node and connects to nothing. The options of the connection have no effect,
     and are there so that defaults of the action group fit every module.

@@ -1,29 +1,27 @@
 # Copyright (c) 2026, The talosops.talos maintainers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A report as text for a person at a terminal, at most 100 columns wide.
-
-What stands in a report came from the cluster, log lines included: control characters never reach the terminal.
+"""A report as text for a person at a terminal: in full, section by section, at most 100 columns wide; where that is longer than
+two screens, the short form (short.py), which leads with the causes.
 """
 
 from __future__ import annotations
 
-import re
-import textwrap
 from itertools import groupby
 
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.judge.judge import NOT_BUILT
 from ansible_collections.talosops.talos.plugins.module_utils.judge.sections import CUSTOM, SECTIONS
+from ansible_collections.talosops.talos.plugins.module_utils.report import short, words
 
 WIDTH = 100
 FINDINGS_MOST = 20
 UNKNOWN_MOST = 3
 ROOTS_MOST = 5
 EVIDENCE_MOST = 3
-EVIDENCE_CHARACTERS = 300
 TITLE_CHARACTERS = 240
-NODES_MOST = 6
 SOURCES_MOST = 3
+# Two screens of fifty lines.
+LINES_MOST = 100
 
 _MARGIN = 2
 _COLUMN = 10
@@ -39,21 +37,45 @@ def render(report, path=None, paint=None):
     it the text is plain.
     """
     paint = paint or (lambda text, verdict: text)
-    lines = [*_head(report, paint), '']
     chosen = [section for section in SECTIONS if 'only' not in report or section.key in report['only']]
-    for built, sections in groupby(chosen, key=lambda section: _shown(report, section)['reason'] != NOT_BUILT):
+    chosen = [section for section in chosen if section.key != CUSTOM or _shown(report, section)['verdict'] != v.NOT_APPLICABLE]
+    lines = [*_head(report, paint), '', *_in_full(report, chosen, paint), '', *_foot(report, path, paint)]
+    if len(lines) > LINES_MOST or not _names_every_cause(report, chosen, lines):
+        lines = _in_short(report, chosen, path, paint)
+    return '\n'.join(lines)
+
+
+def _names_every_cause(report, sections, lines):
+    """A section with very many findings tells only the first of them, which may leave out a check."""
+    text, keys = '\n'.join(lines), {section.key for section in sections}
+    return all(f'[{finding["check"]}]' in text for finding in report['findings'] if finding['section'] in keys and _is_cause(finding))
+
+
+def _is_cause(finding):
+    return finding['root'] and v.rank(finding['verdict']) >= v.rank(v.WARNING)
+
+
+def _in_full(report, sections, paint):
+    lines = []
+    for built, group in groupby(sections, key=lambda section: _shown(report, section)['reason'] != NOT_BUILT):
         if built:
-            for section in sections:
-                if section.key != CUSTOM or _shown(report, section)['verdict'] != v.NOT_APPLICABLE:
-                    lines.extend(_section(report, section, paint))
+            for section in group:
+                lines.extend(_section(report, section, paint))
         else:
-            lines.extend(_not_built(list(sections), paint))
-    return '\n'.join([*lines, '', *_foot(report, path, paint)])
+            lines.extend(_not_built(list(group), paint))
+    return lines
+
+
+def _in_short(report, sections, path, paint):
+    head = _head(report, paint, short.WIDTH)
+    foot = [_counts(report, paint), f'{" " * _MARGIN}this is the short form: all that was found and seen is in report.json', *_path(path)]
+    titles = [(section.title, _shown(report, section)['verdict']) for section in sections]
+    return [*head, '', *short.lines(report, titles, LINES_MOST - len(head) - 1 - len(foot), paint), *foot]
 
 
 def headline(report):
     """One sentence: the cluster, its class, and whether all was seen (and why not)."""
-    name = _clean(report.get('cluster') or 'cluster') + _only(report)
+    name = words.clean(report.get('cluster') or 'cluster') + _only(report)
     if report['class'] == v.NOT_JUDGED:
         return f'{name}: not judged, no control plane node could be read'
     whole = 'complete' if report.get('complete') else f'NOT complete ({"; ".join(_incomplete(report))})'
@@ -67,14 +89,14 @@ def _only(report):
     roles = list(dict.fromkeys(section.role for section in SECTIONS if section.key in report['only']))
     every = list(dict.fromkeys(section.role for section in SECTIONS))
     left = [role for role in every if role not in roles]
-    said = f'all but {_names(left)}' if len(left) < len(roles) else f'only {_names(roles)}'
+    said = f'all but {words.names(left)}' if len(left) < len(roles) else f'only {words.names(roles)}'
     return f' ({said.replace("_", " ")})'
 
 
-def _head(report, paint):
-    lines = _wrap(headline(report), '', '  ')
+def _head(report, paint, width=WIDTH):
+    lines = words.wrap(headline(report), '', '  ', width)
     name, colon, rest = lines[0].partition(': ')
-    lines[0] = name + colon + _paint_word(rest, report['class'].replace('_', ' '), _verdict_of(report['class']), paint)
+    lines[0] = name + colon + words.painted(rest, report['class'].replace('_', ' '), _verdict_of(report['class']), paint)
     answered = sum(1 for node in report['nodes'] if node['answered'])
     facts = [f'Talos {report["talos"]}' if report.get('talos') else None,
              f'Kubernetes {report["kubernetes"]}' if report.get('kubernetes') else None,
@@ -82,15 +104,15 @@ def _head(report, paint):
              f'as {report["role"]}' if report.get('role') else None,
              f'managed by {" and ".join(report["managed_by"])}' if report.get('managed_by') else None,
              report.get('started_at')]
-    return lines + _wrap(', '.join(_clean(fact) for fact in facts if fact), '', '  ') + _sources(report)
+    return lines + words.wrap(', '.join(words.clean(fact) for fact in facts if fact), '', '  ', width) + _sources(report, width)
 
 
-def _sources(report):
+def _sources(report, width):
     """A line about machines on which the sources of truth differ."""
     differ = (report.get('nodes_source') or {}).get('disagreements') or []
     said = [f'{one["node"]} (known from {", ".join(one["known_from"])}, not from {", ".join(one["missing_from"])})' for one in differ[:SOURCES_MOST]]
     more = f' and {len(differ) - SOURCES_MOST} more' if len(differ) > SOURCES_MOST else ''
-    return _wrap(f'Not known to all: {_clean("; ".join(said).replace("_", " "))}{more}', '', '  ') if said else []
+    return words.wrap(f'Not known to all: {words.clean("; ".join(said).replace("_", " "))}{more}', '', '  ', width) if said else []
 
 
 def _incomplete(report):
@@ -101,9 +123,9 @@ def _incomplete(report):
     unbuilt = sum(1 for section in sections if section['reason'] == NOT_BUILT)
     reasons = []
     if missing:
-        reasons.append(f'not read: {_names(missing)}')
+        reasons.append(f'not read: {words.names(missing)}')
     if unseen:
-        reasons.append(f'{unseen} {_plural("section", unseen)} could not be judged in full')
+        reasons.append(f'{unseen} {words.plural("section", unseen)} could not be judged in full')
     if unbuilt:
         reasons.append(f'{unbuilt} of {len(report["sections"])} sections are {NOT_BUILT}')
     return reasons or ['not everything could be seen']
@@ -117,7 +139,7 @@ def _section(report, section, paint):
     shown = _shown(report, section)
     title = section.title
     if shown['nodes_missing']:
-        title += f' (not read: {_names(shown["nodes_missing"])})'
+        title += f' (not read: {words.names(shown["nodes_missing"])})'
     lines = _entry(shown['verdict'], title, _MARGIN, paint)
     mine = [finding for finding in report['findings'] if finding['section'] == section.key]
     hidden = [finding for finding in mine if finding['verdict'] == v.UNKNOWN and finding['because_of']]
@@ -130,7 +152,7 @@ def _section(report, section, paint):
     if hidden:
         causes = ', '.join(_causes(report, [cause for finding in hidden for cause in finding['because_of']]))
         checks = len({finding['check'] for finding in hidden})
-        lines.extend(_wrap(f'{checks} {_plural("check", checks)} could not be judged because of {causes}', margin, margin))
+        lines.extend(_wrap(f'{checks} {words.plural("check", checks)} could not be judged because of {causes}', margin, margin))
     if left:
         lines.append(f'{margin}and {left} more, in report.json')
     return lines
@@ -138,11 +160,7 @@ def _section(report, section, paint):
 
 def _not_built(sections, paint):
     """Sections that no check belongs to yet, in one entry that names each."""
-    names = []
-    for head, group in groupby(sections, key=lambda section: section.title.partition(': ')[0]):
-        tails = [section.title.partition(': ')[2] for section in group]
-        names.append(f'{head} ({", ".join(tails)})' if any(tails) else head)
-    return _entry(v.UNKNOWN, f'{NOT_BUILT}: {", ".join(names)}', _MARGIN, paint)
+    return _entry(v.UNKNOWN, f'{NOT_BUILT}: {words.together([section.title for section in sections])}', _MARGIN, paint)
 
 
 def _alike(finding):
@@ -155,7 +173,7 @@ def _findings(report, findings, paint):
     indent = _MARGIN + _COLUMN
     lines = []
     for finding, following in zip(findings, [*findings[1:], None]):
-        lines.extend(_entry(finding['verdict'], f'{_clean(finding["title"], TITLE_CHARACTERS)} [{finding["check"]}]', indent, paint))
+        lines.extend(_entry(finding['verdict'], f'{words.clean(finding["title"], TITLE_CHARACTERS)} [{finding["check"]}]', indent, paint))
         if finding['verdict'] == v.UNKNOWN:
             continue
         lines.extend(_seen(report, finding, indent))
@@ -167,9 +185,9 @@ def _findings(report, findings, paint):
 
 def _seen(report, finding, indent):
     untold = [node for node in finding['nodes'] if str(node) not in finding['title']]
-    lines = _detail('nodes', _names(finding['nodes']), indent) if untold else []
+    lines = _detail('nodes', words.names(finding['nodes']), indent) if untold else []
     for evidence in finding['evidence'][:EVIDENCE_MOST]:
-        lines.extend(_detail('seen', _evidence(report, evidence), indent))
+        lines.extend(_detail('seen', words.evidence(report, evidence), indent))
     left = len(finding['evidence'][EVIDENCE_MOST:]) + finding.get('more_evidence', 0)
     if left:
         lines.extend(_detail('', f'and {left} more', indent))
@@ -190,57 +208,45 @@ def _causes(report, ids):
     return [f'{check}{_on(nodes)}' for check, nodes in causes.items()]
 
 
-def _evidence(report, evidence):
-    at = str(evidence.get('at') or '')
-    day, _t, clock = at.partition('T')
-    if clock and day == str(report.get('started_at'))[:len(day)]:
-        at = clock
-    at = re.sub(r'\.\d+', '', at)
-    where = ' '.join(_clean(part) for part in (evidence.get('node'), evidence.get('source'), at) if part)
-    return f'{where}: {_clean(evidence["text"], EVIDENCE_CHARACTERS)}' if where else _clean(evidence['text'], EVIDENCE_CHARACTERS)
+def _counts(report, paint):
+    counts = report['counts']
+    first = ', '.join(paint(f'{counts.get(name, 0)} {name}', name) if counts.get(name) else f'0 {name}' for name in _COUNTED)
+    return f'{" " * _MARGIN}judged: {first}, {counts.get(v.OK, 0)} ok, {counts.get(v.NOT_APPLICABLE, 0)} not applicable'
 
 
 def _foot(report, path, paint):
-    counts = report['counts']
-    first = ', '.join(paint(f'{counts.get(name, 0)} {name}', name) if counts.get(name) else f'0 {name}' for name in _COUNTED)
-    lines = [f'{" " * _MARGIN}judged: {first}, {counts.get(v.OK, 0)} ok, {counts.get(v.NOT_APPLICABLE, 0)} not applicable']
-    roots = [finding for finding in report['findings'] if finding['root'] and v.rank(finding['verdict']) >= v.rank(v.WARNING)]
+    lines = [_counts(report, paint)]
     kinds = {}
-    for finding in roots:
+    for finding in filter(_is_cause, report['findings']):
         kinds.setdefault(finding['check'], []).append(finding)
     for number, alike in enumerate(list(kinds.values())[:ROOTS_MOST], 1):
         lead = f'{" " * _MARGIN}{"begin with: " if number == 1 else " " * 12}{number}. '
         more = f', and {len(alike) - 1} more of this kind' if len(alike) > 1 else ''
-        lines.extend(_wrap(f'{_clean(alike[0]["title"], TITLE_CHARACTERS)}{more}', lead, ' ' * len(lead)))
+        lines.extend(_wrap(f'{words.clean(alike[0]["title"], TITLE_CHARACTERS)}{more}', lead, ' ' * len(lead)))
     if len(kinds) > ROOTS_MOST:
         lines.append(f'{" " * (_MARGIN + 12)}and {len(kinds) - ROOTS_MOST} more causes of their own')
-    if path:
-        lines.append(f'{" " * _MARGIN}report: {path}')
-    return lines
+    return [*lines, *_path(path)]
+
+
+def _path(path):
+    return [f'{" " * _MARGIN}report: {path}'] if path else []
 
 
 def _entry(verdict, text, indent, paint):
     """A verdict in its column, and text beside it that wraps under itself."""
     word = _WORD.get(verdict, verdict)
     lines = _wrap(text, f'{" " * indent}{word:<{_COLUMN}}', ' ' * (indent + _COLUMN))
-    lines[0] = _paint_word(lines[0], word, verdict, paint)
+    lines[0] = words.painted(lines[0], word, verdict, paint)
     return lines
 
 
 def _detail(label, text, indent):
     lead = ' ' * (indent + _COLUMN)
-    return _wrap(_clean(text), f'{lead}{label:<7}', lead + ' ' * 7)
+    return _wrap(words.clean(text), f'{lead}{label:<7}', lead + ' ' * 7)
 
 
 def _wrap(text, first, rest):
-    """Lines of at most WIDTH columns; a word that is longer than a line (a path, an id) stays whole."""
-    return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False,
-                         break_on_hyphens=False) or [first.rstrip()]
-
-
-def _paint_word(line, word, verdict, paint):
-    before, found, after = line.partition(word)
-    return f'{before}{paint(found, verdict)}{after}' if found else line
+    return words.wrap(text, first, rest, WIDTH)
 
 
 def _verdict_of(cluster_class):
@@ -251,21 +257,6 @@ def _shown(report, section):
     return report['sections'].get(section.key) or _ABSENT
 
 
-def _names(names):
-    shown = ', '.join(_clean(name) for name in names[:NODES_MOST])
-    return f'{shown} and {len(names) - NODES_MOST} more' if len(names) > NODES_MOST else shown
-
-
-def _plural(noun, number):
-    return noun if number == 1 else noun + 's'
-
-
 def _on(nodes):
     unique = list(dict.fromkeys(nodes))
-    return f' ({_names(unique)})' if unique else ''
-
-
-def _clean(text, most=None):
-    """One line of printable text, of at most so many characters."""
-    line = ''.join(c if c.isprintable() else '?' for c in ' '.join(str(text).split()))
-    return line if most is None or len(line) <= most else line[:most - 1] + '…'
+    return f' ({words.names(unique)})' if unique else ''

@@ -100,7 +100,7 @@ def test_a_readers_certificate(ansible):
     run, report = run_of(ansible('healthy-reader'))
     assert run.code == 0 and (report['class'], report['role'], report['kubernetes']) == ('healthy', 'os:reader', None)
     assert run.says('the client has the role os:reader: what only os:admin may read is left out')
-    assert run.says('CertSANs and DiscoveryConfigs')
+    assert run.says('CertSANs, DiscoveryConfigs')
     assert faults(report) == {}
     assert [finding['check'] for finding in report['findings'] if finding['verdict'] == 'unknown'] == ['discovery.registry']
 

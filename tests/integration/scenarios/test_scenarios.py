@@ -81,6 +81,42 @@ def test_two_checks_never_report_the_same_fact(path, ran):
     assert [checks for checks in told.values() if len(checks) > 1] == []
 
 
+def _roots(report):
+    return [finding for finding in report['findings'] if finding['root'] and v.rank(finding['verdict']) >= v.rank(v.WARNING)]
+
+
+def _printed(out):
+    """The lines of the report as a person saw it; a playbook has more to say around it."""
+    lines = (out / 'console.txt').read_text(encoding='utf-8').rstrip('\n').split('\n')
+    begins = [number for number, line in enumerate(lines) if line.startswith('TASK [talosops.talos.report : Show the report]')]
+    if not begins:
+        return lines
+    (ends,) = (number for number, line in enumerate(lines) if line.startswith('  report: '))
+    return lines[begins[0] + 2:ends + 1]
+
+
+@pytest.mark.parametrize('path', SCENARIOS, ids=lambda path: path.stem)
+def test_the_report_fits_on_two_screens_and_says_for_every_cause_what_to_do(path, ran):
+    """A screen is 50 lines of 120 columns. One next step for each check is enough where it speaks of several machines."""
+    report, out = ran(path)[2:]
+    lines = _printed(out)
+    assert len(lines) <= 100
+    assert [line for line in lines if len(line) > 120 and not line.startswith('  report: ')] == []
+    text, steps = ' '.join(' '.join(lines).split()), {}
+    for finding in _roots(report):
+        steps.setdefault(finding['check'], []).append(' '.join(finding['next_step'].split()))
+    assert [check for check in steps if f'[{check}]' not in text] == []
+    assert [check for check, told in steps.items() if not any(step and f'next {step[:40]}' in text for step in told)] == []
+
+
+def test_of_twelve_faults_every_next_step_is_whole(ran):
+    report, out = ran(next(path for path in SCENARIOS if path.stem == 'twelve-faults'))[2:]
+    text = ' '.join(' '.join(_printed(out)).split())
+    roots = _roots(report)
+    assert len({finding['check'] for finding in roots}) >= 12 and 'this is the short form' in text
+    assert [finding['check'] for finding in roots if f'next {" ".join(finding["next_step"].split())}' not in text] == []
+
+
 @pytest.mark.parametrize('path', SCENARIOS, ids=lambda path: path.stem)
 def test_what_is_not_seen_hides_no_problem(path, ran):
     snapshot = store.read(str(ran(path)[3] / SNAPSHOT))
