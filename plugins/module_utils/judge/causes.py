@@ -8,7 +8,9 @@ that would explain a finding, it stands as a root of its own.
 
 from __future__ import annotations
 
+from ansible_collections.talosops.talos.plugins.module_utils.api.errors import REFUSED, ROLE_MAY_NOT
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import WHY
 
 
 def link(findings):
@@ -45,6 +47,12 @@ def _facts(explained_by, passed_on):
             facts[fact] = True
             waiting += passed_on.get(fact, ())
     return facts
+
+
+def is_withheld(finding):
+    """Whether nothing but the role of the client certificate is why this is not known."""
+    return (finding['verdict'] == v.UNKNOWN and not finding['because_of'] and ROLE_MAY_NOT in finding['title']
+            and not any(why in finding['title'] for state, why in WHY.items() if state != REFUSED))
 
 
 def in_order(findings):

@@ -12,6 +12,7 @@ from collections import Counter
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import FAILED, REFUSED, TIMED_OUT, UNREACHABLE
 from ansible_collections.talosops.talos.plugins.module_utils.judge import causes, managers, nodes_source, verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import ALL, CONTROL_PLANES, WORKERS, Outcome, unknown
+from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import unreachable
 from ansible_collections.talosops.talos.plugins.module_utils.judge.gates import View
 from ansible_collections.talosops.talos.plugins.module_utils.judge.sections import BY_KEY, CUSTOM, SECTIONS
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import CONTROL_PLANE, WORKER
@@ -240,8 +241,14 @@ def _finding(check, outcome, view):
         'next_step': outcome.next_step,
         'guide': BY_KEY[check.section].guide,
         'asserts': outcome.asserts,
-        'explained_by': outcome.explained_by,
+        'explained_by': (*outcome.explained_by, *(_lost(view, outcome) if outcome.verdict == v.UNKNOWN else ())),
     }
+
+
+def _lost(view, outcome):
+    """The facts that machines were lost while they were read, which explain what is not known of them, or of the cluster."""
+    keys = [*outcome.nodes, outcome.subject] if outcome.subject != 'cluster' else [machine.key for machine in view.snapshot.answering()]
+    return tuple(unreachable(machine) for machine in map(view.snapshot.machine, dict.fromkeys(keys)) if machine is not None and machine.answered)
 
 
 def _evidence(evidence):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from itertools import groupby
 
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
+from ansible_collections.talosops.talos.plugins.module_utils.judge.causes import ROLE_MAY_NOT, is_withheld
 from ansible_collections.talosops.talos.plugins.module_utils.judge.judge import NOT_BUILT
 from ansible_collections.talosops.talos.plugins.module_utils.judge.sections import CUSTOM, SECTIONS
 from ansible_collections.talosops.talos.plugins.module_utils.report import short, words
@@ -143,16 +144,21 @@ def _section(report, section, paint):
     lines = _entry(shown['verdict'], title, _MARGIN, paint)
     mine = [finding for finding in report['findings'] if finding['section'] == section.key]
     hidden = [finding for finding in mine if finding['verdict'] == v.UNKNOWN and finding['because_of']]
+    withheld = [finding for finding in mine if is_withheld(finding)]
     told = [finding for finding in mine if finding['verdict'] != v.UNKNOWN][:FINDINGS_MOST]
-    unseen = [finding for finding in mine if finding['verdict'] == v.UNKNOWN and not finding['because_of']][:UNKNOWN_MOST]
+    unseen = [finding for finding in mine if finding['verdict'] == v.UNKNOWN and not finding['because_of'] and finding not in withheld][:UNKNOWN_MOST]
     for _shared, group in groupby((finding for finding in mine if finding in told or finding in unseen), key=_alike):
         lines.extend(_findings(report, list(group), paint))
-    left = len(mine) - len(hidden) - len(told) - len(unseen)
+    left = len(mine) - len(hidden) - len(withheld) - len(told) - len(unseen)
     margin = ' ' * (_MARGIN + _COLUMN)
     if hidden:
         causes = ', '.join(_causes(report, [cause for finding in hidden for cause in finding['because_of']]))
         checks = len({finding['check'] for finding in hidden})
         lines.extend(_wrap(f'{checks} {words.plural("check", checks)} could not be judged because of {causes}', margin, margin))
+    if withheld:
+        checks = dict.fromkeys(finding['check'] for finding in withheld)
+        lines.extend(_entry(v.UNKNOWN, f'{len(checks)} {words.plural("check", len(checks))} could not be judged: {ROLE_MAY_NOT} read what '
+                                       f'{"it needs" if len(checks) == 1 else "they need"} ({", ".join(checks)})', _MARGIN + _COLUMN, paint))
     if left:
         lines.append(f'{margin}and {left} more, in report.json')
     return lines

@@ -19,7 +19,7 @@ CONTROL_PLANE = 'controlplane'
 WORKER = 'worker'
 UNKNOWN = 'unknown'
 
-_WHY = {
+WHY = {
     REFUSED: f'{ROLE_MAY_NOT} read it',
     UNSUPPORTED: 'this machine does not offer it',
     ABSENT: 'it does not exist',
@@ -73,7 +73,7 @@ class Datum:
 
     def why(self):
         """Why it was not read, as the end of a sentence; the machine's own words where they tell more."""
-        said = _WHY.get(self.state, self.state)
+        said = WHY.get(self.state, self.state)
         if self.state == REFUSED and ROLE_MAY_NOT in (self.reason or ''):
             return f'{said} (os:admin may)'
         return f'{said} ({self.reason})' if self.reason else said

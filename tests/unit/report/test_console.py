@@ -130,6 +130,16 @@ def test_what_could_not_be_judged_for_a_known_cause_is_one_line():
     assert not any('could not see' in line or 'more, in report.json' in line for line in lines)
 
 
+def test_what_only_the_role_withholds_is_one_line_of_a_section_and_other_reasons_stay():
+    role = 'the role of the client certificate may not read it (os:admin may)'
+    said = report(findings=[c.unknown('cluster', f'whether this: csrs: {role}'), c.unknown('other', f'whether that: csrs: {role}'),
+                            c.unknown('third', f'whether all: csrs: {role}; nodes: no answer before the deadline')])
+    lines = lines_of(said)
+    text = ' '.join(' '.join(lines).split())
+    assert '1 check could not be judged: the role of the client certificate may not read what it needs (etcd.alarm)' in text
+    assert 'whether this' not in text and 'whether that' not in text and 'whether all' in text
+
+
 def test_many_findings_do_not_make_an_endless_text():
     lines = lines_of(report(findings=[c.error(str(n), f'fault {n}', 'm', 'n') for n in range(500)]))
     assert any('and 480 more, in report.json' in line for line in lines)
