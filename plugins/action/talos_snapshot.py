@@ -25,7 +25,7 @@ from ansible.utils.display import Display
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.tasks import (
-    access, api_check, certsans_check, control_plane_check, controller_runtime_check, diagnose, etcd_health, health, kubeconfig, kubelet_check,
+    access, api_check, certsans_check, client_config, control_plane_check, controller_runtime_check, diagnose, etcd_health, health, kubeconfig, kubelet_check,
     kubernetes_api_check, logs, members, network_check, own_checks, report, requirements_check, resource_info, service_info, snapshot,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.tasks.arguments import SPECS
@@ -36,6 +36,7 @@ COLLECTION = 'talosops.talos'
 RUN = {
     'talos_api_check': api_check.run,
     'talos_certsans_check': certsans_check.run,
+    'talos_client_config': client_config.run,
     'talos_control_plane_check': control_plane_check.run,
     'talos_controller_runtime_check': controller_runtime_check.run,
     'talos_diagnose': diagnose.run,
@@ -56,7 +57,7 @@ RUN = {
 # Of Kubernetes these ask nothing: a kubeconfig among the defaults of the action group may be the very file that is to be made.
 WITHOUT_KUBERNETES = ('talos_kubeconfig', 'talos_logs', 'talos_resource_info', 'talos_service_info')
 # What is made of their result on the control node, by what it is called in an error.
-BROUGHT_BACK = {'talos_snapshot': 'a snapshot', 'talos_diagnose': 'a snapshot', 'talos_kubeconfig': 'a kubeconfig'}
+BROUGHT_BACK = {'talos_snapshot': 'a snapshot', 'talos_diagnose': 'a snapshot', 'talos_kubeconfig': 'a kubeconfig', 'talos_client_config': 'endpoints'}
 COLORS = {v.CRITICAL: 'bright red', v.ERROR: 'red', v.WARNING: 'yellow', v.UNKNOWN: 'cyan', v.INFO: 'blue', v.OK: 'green'}
 LOCALHOST = ('localhost', '127.0.0.1', '::1')
 
@@ -102,6 +103,8 @@ class ActionModule(ActionBase):
             return diagnose.finish(kept, params) if self.module == 'talos_diagnose' else kept
         if kubeconfig.SEALED in result:
             return kubeconfig.keep_sealed(result, params, check_mode)
+        if client_config.FOUND in result:
+            return client_config.keep(result[client_config.FOUND], params, check_mode, result['ran_on'])
         return result
 
     def _here(self, params, task_vars, check_mode, say):

@@ -54,6 +54,22 @@ attributes:
     details: Not through another host.
 """
 
+    CHANGES = r"""
+options: {}
+attributes:
+  check_mode:
+    support: full
+    details: It looks at all that it would look at before a change, says what it would do, and sends nothing that changes anything.
+  diff_mode:
+    support: full
+    details: The state before and after is shown, never a key.
+  action:
+    support: full
+    details: With a local connection everything runs in the action plugin.
+  async:
+    support: full
+"""
+
     ACTIONGROUP = r"""
 options: {}
 attributes:

@@ -15,7 +15,7 @@ options:
       - Path of the talosconfig on the control node. A file that is encrypted by ansible-vault is read too.
       - When neither this nor O(talosconfig_content) is set, the first that exists is taken of the file that E(TALOSCONFIG) names,
         C(config) in the directory E(TALOS_HOME) or in C(~/.talos), and C(/var/run/secrets/talos.dev/config).
-      - It is read and never written.
+      - It is read, and written by M(talosops.talos.talos_client_config) alone.
     type: path
   talosconfig_content:
     description:

@@ -90,6 +90,9 @@ class KubernetesApi:
             return _json(200, kubernetes_writes.typed(target.resource, self.model.kubernetes.get(target.resource, target.namespace, target.name)))
         if verb == 'watch':
             raise Refusal(501, 'NotSimulated', 'watch is not simulated')
+        asked = f'{verb} {target.resource.name}{f"/{target.subresource}" if target.subresource else ""} {target.name or ""}'.rstrip()
+        if query.get('dryRun') != ['All']:
+            self.model.kubernetes.writes.append(asked)
         code, body = kubernetes_writes.write(self.model, verb, target, request, query)
         return _json(code, body)
 

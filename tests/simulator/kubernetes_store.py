@@ -81,6 +81,7 @@ class Store:
         self.deleted = {}
         self.registrations = {}
         self.requests = {}
+        self.writes = []  # what was asked that changes something, refused or not: "verb type/subresource name"
         self._gone_nodes = set()
         self._told_nodes = {}
         self._seen = {}

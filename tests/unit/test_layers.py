@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The talosops.talos maintainers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Data flows one way: api, kube -> snapshot -> judge <- guide -> report; tasks know all of them, and only tasks know Ansible."""
+"""Data flows one way: api, kube -> snapshot -> judge <- guide -> report, remedies; tasks know all of them, and only tasks know Ansible."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ BELOW = {
     'judge': {'snapshot', 'version'},
     'guide': {'judge', 'snapshot', 'version'},
     'report': {'judge', 'version'},
-    'tasks': {'api', 'kube', 'snapshot', 'judge', 'guide', 'report', 'version'},
+    'remedies': {'judge', 'guide', 'snapshot', 'version'},
+    'tasks': {'api', 'kube', 'snapshot', 'judge', 'guide', 'report', 'remedies', 'version'},
 }
 FOR_ALL = ('api.errors',)
 
@@ -54,7 +55,7 @@ def test_a_layer_imports_only_what_lies_below_it(layer):
     assert wrong == [] and seen
 
 
-@pytest.mark.parametrize('layer', ['judge', 'guide'])
+@pytest.mark.parametrize('layer', ['judge', 'guide', 'remedies'])
 def test_nothing_that_judges_asks_the_clock_or_the_network(layer):
     """"now" is the snapshot's time."""
     calls, outside = [], {'socket', 'ssl', 'asyncio', 'grpc', 'urllib3', 'subprocess', 'time'}

@@ -26,14 +26,14 @@ def dialled(view):
     return view.snapshot.endpoints, unknown('cluster', 'the talosconfig names no endpoint', explained_by=('not_judged',))
 
 
-def _numbers(view, endpoint):
+def numbers(view, endpoint):
     """The addresses behind an endpoint: its own, or what its name resolved to."""
     return {normal(address) for address in (endpoint.host, *endpoint.addresses) if is_ip(address)}
 
 
 def machines_behind(view, endpoint):
     """The machines behind an endpoint, by address or by the identity that answered."""
-    found = [machine_at(view, address) for address in sorted(_numbers(view, endpoint))]
+    found = [machine_at(view, address) for address in sorted(numbers(view, endpoint))]
     answering = view.snapshot.machine(endpoint.machine) if endpoint.machine else None
     if answering is not None and is_ip(endpoint.host) and belongs(answering):
         found.append(answering)
@@ -87,7 +87,7 @@ def endpoint_is_worker(view):
     endpoints, none = dialled(view)
     outcomes = []
     for endpoint in endpoints:
-        worker, known = _is_worker(view, endpoint)
+        worker, known = worker_evidence(view, endpoint)
         if worker:
             outcomes.append(error(
                 endpoint.text, f'endpoint {endpoint.text} is a worker',
@@ -103,7 +103,7 @@ def endpoint_is_worker(view):
     return outcomes or none
 
 
-def _is_worker(view, endpoint):
+def worker_evidence(view, endpoint):
     """(Evidence or None, whether it could be told)."""
     types = endpoint.datum('MachineTypes')
     if types.ok:
@@ -143,7 +143,7 @@ def endpoint_is_vip(view):
     vips = {normal(vip) for vip in view.vips}
     outcomes = []
     for endpoint in endpoints:
-        hit = sorted(_numbers(view, endpoint) & vips)
+        hit = sorted(numbers(view, endpoint) & vips)
         if not hit:
             outcomes.append(ok(endpoint.text))
             continue
@@ -256,7 +256,7 @@ def endpoint_list_short(view):
     if not view.answering_control_planes:
         return unknown('cluster', 'whether all control plane nodes are in the list: none answered', explained_by=('not_judged',))
     planes = real_control_planes(view)
-    covered = set().union(*(_numbers(view, endpoint) for endpoint in endpoints))
+    covered = set().union(*(numbers(view, endpoint) for endpoint in endpoints))
     balanced = [endpoint for endpoint in endpoints if is_balancer(view, endpoint)]
     if balanced or any(not is_ip(endpoint.host) and len(machines_behind(view, endpoint)) > 1 for endpoint in endpoints):
         return ok('cluster')

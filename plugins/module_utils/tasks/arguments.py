@@ -139,6 +139,16 @@ SPECS = {
         },
         'mutually_exclusive': EXCLUSIVE,
     },
+    'talos_client_config': {
+        'argument_spec': {
+            **CONNECTION,
+            'control_plane_endpoints': {'type': 'list', 'elements': 'str'},
+            'keep_balancers': {'type': 'bool', 'default': True},
+            'expected_nodes': {'type': 'list', 'elements': 'str'},
+            'backup': {'type': 'bool', 'default': False},
+        },
+        'mutually_exclusive': EXCLUSIVE,
+    },
     # It never connects, and takes the connection options so that module_defaults for the action group fit every module.
     'talos_report': {
         'argument_spec': {

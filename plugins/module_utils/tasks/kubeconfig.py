@@ -32,6 +32,7 @@ except ImportError:
 
 READS = ('Kubeconfig',)
 NEEDS_ADMIN = ('Kubeconfig',)
+WRITES = 'a file on the control node'
 
 SEALED = 'sealed'
 ISSUED = 'The kubeconfig that Talos issued'

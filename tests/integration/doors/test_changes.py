@@ -1,0 +1,64 @@
+# Copyright (c) 2026, The talosops.talos maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The modules that bring something into a state as people use them: through ansible, by every door, against a simulated cluster."""
+
+from __future__ import annotations
+
+import json
+import stat
+import sys
+
+import pytest
+import yaml
+from running import Ansible, elsewhere
+
+from tests.simulator import Cluster
+
+DOORS = ('in_process', 'async', 'shipped')
+
+
+def through(door, cluster, directory, *tasks, arguments=()):
+    """The results of tasks on a host that is the cluster, by one of the doors; nothing secret is shown."""
+    ansible = Ansible(directory, **cluster.environment)
+    here = {'ansible_connection': 'local', 'ansible_python_interpreter': sys.executable, 'ansible_async_dir': str(directory / 'async')}
+    variables = elsewhere(directory) if door == 'shipped' else here
+    keywords = {'async': 200, 'poll': 1} if door == 'async' else {}
+    run = ansible.tasks(*((name, {**task, **keywords}) for name, task in tasks), hosts='prod',
+                        inventory={'all': {'hosts': {'prod': variables}}}, arguments=arguments)
+    assert 'Traceback' not in run.text and 'fault of the collection' not in run.text, run.text
+    secrets = [line for line in cluster.talosconfig.split() if len(line) > 100]
+    assert len(secrets) == 3 and not [secret for secret in secrets[2:] if secret in run.text + json.dumps(run.results)]
+    if door == 'shipped':
+        assert 'AnsiballZ_talos_' in (directory / 'elsewhere' / 'commands.log').read_text()
+    return run
+
+
+def endpoints(path):
+    return yaml.safe_load(path.read_text())['contexts']['prod']['endpoints']
+
+
+@pytest.mark.parametrize('door', DOORS)
+def test_the_endpoints_of_the_talosconfig(tmp_path, door):
+    module = 'talosops.talos.talos_client_config'
+    state = {'client': {'endpoints': ['10.5.0.10', '10.5.0.12', '10.5.0.21'], 'role': 'os:reader', 'cert_expires_days': 300, 'context_matches_cluster': True}}
+    with Cluster.from_state(state, name='prod') as cluster:
+        file = cluster.directory / 'talosconfig'
+        steps = [('told', {module: {}, 'check_mode': True, 'diff': True}), ('made', {module: {'backup': True}, 'diff': True}), ('kept', {module: {}}),
+                 ('refused', {module: {'control_plane_endpoints': [cluster.address('w-1')]}})]
+        if door == 'async':
+            steps = [(name, {**task, 'check_mode': False}) for name, task in steps[1:]]
+        said = through(door, cluster, tmp_path, *steps).results
+        wanted = [cluster.address(name) for name in ('cp-2', 'cp-1', 'cp-3')]
+        assert endpoints(file) == wanted and stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert said['made']['changed'] and said['made']['endpoints'] == wanted and not said['kept']['changed']
+        assert 'told' not in said or said['told']['changed'] and said['told']['reasons'] == said['made']['reasons']
+        assert endpoints(cluster.directory / said['made']['backup_file'])[0] == cluster.model.vip
+        assert said['refused']['failed'] and 'no fit endpoint: it is a worker' in said['refused']['msg']
+
+
+def test_a_talosconfig_that_is_no_file_or_is_encrypted_is_refused(tmp_path):
+    module = 'talosops.talos.talos_client_config'
+    with Cluster.from_state({}, name='prod') as cluster:
+        content = yaml.safe_load(cluster.talosconfig)
+        said = through('in_process', cluster, tmp_path, ('content', {module: {'talosconfig_content': content}})).results
+        assert said['content']['msg'] == ('The talosconfig was given as content, so there is no file to change. Name the file in the option talosconfig.')

@@ -1,0 +1,49 @@
+# Copyright (c) 2026, The talosops.talos maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tasks that change something, in the process of a simulated cluster; what was sent stands in its call log."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+
+from ansible_collections.talosops.talos.plugins.module_utils.tasks import access
+from ansible_collections.talosops.talos.plugins.module_utils.tasks.arguments import SPECS
+from tests.simulator import Cluster
+from tests.tools.direct import calls
+
+TASKS = 'ansible_collections.talosops.talos.plugins.module_utils.tasks.'
+CHANGING = ('ServiceStart', 'ServiceStop', 'ServiceRestart', 'ApplyConfiguration', 'Reboot', 'Restart', 'Shutdown', 'Reset', 'Bootstrap', 'Upgrade',
+            'EtcdAlarmDisarm', 'EtcdDefragment', 'EtcdRemoveMemberByID', 'EtcdLeaveCluster', 'EtcdForfeitLeadership', 'EtcdRecover', 'Rollback')
+
+
+class Bed:
+    """A cluster, with C(run(module, **options)) as a task of it; C(check=True) for check mode."""
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+        self.model = cluster.model
+
+    def run(self, module, check=False, **options):
+        task = importlib.import_module(TASKS + module.removeprefix('talos_'))
+        spec = SPECS[module]['argument_spec']
+        assert set(options) <= set(spec), set(options) - set(spec)
+        params = {**{name: argument.get('default') for name, argument in spec.items()}, 'proxy': self.cluster.proxy, **options}
+        params['access'] = access.find({'talosconfig': str(self.cluster.directory / 'talosconfig'), 'kubeconfig': options.get('kubeconfig')})
+        return json.loads(json.dumps(task.run(params, check, None)))
+
+    def address(self, name):
+        return self.cluster.address(name)
+
+    def changes(self):
+        """What was sent that changes anything, in its order: methods of Talos with their machine, and requests to Kubernetes."""
+        talos = [f'{path.rpartition("/")[2]} {node.name}' for node in self.model.machines.values() for _at, path, _code in node.calls
+                 if path.rpartition('/')[2] in CHANGING]
+        return [*talos, *self.model.kubernetes.writes]
+
+
+@contextlib.contextmanager
+def bed(state=None, **options):
+    with Cluster.from_state(state or {}, name='prod', **options) as cluster, calls(cluster):
+        yield Bed(cluster)
