@@ -25,8 +25,9 @@ from ansible.utils.display import Display
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.tasks import (
-    access, api_check, certsans_check, client_config, control_plane_check, controller_runtime_check, diagnose, etcd_health, health, kubeconfig, kubelet_check,
-    kubernetes_api_check, logs, members, network_check, own_checks, report, requirements_check, resource_info, service_info, snapshot,
+    access, api_check, certsans_check, client_config, control_plane_check, controller_runtime_check, diagnose, etcd_health, health,
+    kubeconfig, kubelet_check, kubernetes_api_check, kubernetes_csr, logs, members, network_check, own_checks, report, requirements_check,
+    resource_info, service_info, snapshot,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.tasks.arguments import SPECS
 from ansible_collections.talosops.talos.plugins.module_utils.tasks.outcome import outcome
@@ -45,6 +46,7 @@ RUN = {
     'talos_kubeconfig': kubeconfig.run,
     'talos_kubelet_check': kubelet_check.run,
     'talos_kubernetes_api_check': kubernetes_api_check.run,
+    'talos_kubernetes_csr': kubernetes_csr.run,
     'talos_logs': logs.run,
     'talos_members': members.run,
     'talos_network_check': network_check.run,

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The talosops.talos maintainers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Kubernetes API: the few reads of a diagnosis, through urllib3 with an ssl context of ours.
+"""The Kubernetes API: the few reads of a diagnosis and writes of a remedy, through urllib3 with an ssl context of ours.
 
 Credentials stay in memory; the kubernetes client writes them to files. It also takes longer to import than the whole
 gather lasts, so it is imported only where a kubeconfig names an exec plugin, whose protocol it knows.
@@ -75,9 +75,21 @@ class KubernetesApi:
             if not token:
                 return
 
+    def get(self, path, seconds, server=None):
+        """One object. Raises NotFound."""
+        return self._document(path, seconds, PAGE_MOST, server)
+
+    def send(self, method, path, body, seconds, server=None):
+        """What a request that changes something is answered. It is sent once, whatever becomes of it."""
+        server = server or self.source.server
+        status, answer = self._request(method, server, path, seconds, PAGE_MOST, json.dumps(body).encode())
+        if status not in (200, 201, 202):
+            raise _status(server, status, answer)
+        return _parsed(server, answer)
+
     def readyz(self, seconds, server=None):
         """C({status, body}) of /readyz?verbose, whatever the status."""
-        status, body = self._get(server or self.source.server, '/readyz?verbose', seconds)
+        status, body = self._request('GET', server or self.source.server, '/readyz?verbose', seconds)
         return {'status': status, 'body': body.decode('utf-8', 'replace')}
 
     def manner(self):
@@ -94,15 +106,16 @@ class KubernetesApi:
 
     def _document(self, path, seconds, most, server=None):
         server = server or self.source.server
-        status, body = self._get(server, path, seconds, most)
+        status, body = self._request('GET', server, path, seconds, most)
         if status != 200:
             raise _status(server, status, body)
         return _parsed(server, body)
 
-    def _get(self, server, path, seconds, most=BODY_MOST):
+    def _request(self, method, server, path, seconds, most=BODY_MOST, body=None):
         """C((status, body bytes)); every way in which it fails is a TalosError."""
         try:
-            response = self._pool.request('GET', server + path, headers=self._headers, timeout=urllib3.Timeout(total=seconds), redirect=False,
+            headers = self._headers if body is None else {**self._headers, 'Content-Type': 'application/json'}
+            response = self._pool.request(method, server + path, body=body, headers=headers, timeout=urllib3.Timeout(total=seconds), redirect=False,
                                           preload_content=False)
             try:
                 return response.status, response.read(most)

@@ -149,6 +149,15 @@ SPECS = {
         },
         'mutually_exclusive': EXCLUSIVE,
     },
+    'talos_kubernetes_csr': {
+        'argument_spec': {
+            **CONNECTION,
+            'csrs': {'type': 'list', 'elements': 'str'},
+            'expected_nodes': {'type': 'list', 'elements': 'str'},
+            'wait': {'type': 'float', 'default': 30.0},
+        },
+        'mutually_exclusive': EXCLUSIVE,
+    },
     # It never connects, and takes the connection options so that module_defaults for the action group fit every module.
     'talos_report': {
         'argument_spec': {

@@ -62,3 +62,25 @@ def test_a_talosconfig_that_is_no_file_or_is_encrypted_is_refused(tmp_path):
         content = yaml.safe_load(cluster.talosconfig)
         said = through('in_process', cluster, tmp_path, ('content', {module: {'talosconfig_content': content}})).results
         assert said['content']['msg'] == ('The talosconfig was given as content, so there is no file to change. Name the file in the option talosconfig.')
+
+
+CSR = 'talosops.talos.talos_kubernetes_csr'
+
+
+@pytest.mark.parametrize('door', DOORS)
+def test_what_changes_a_cluster(tmp_path, door):
+    """Each is told in check mode, done, and not done again; a refusal is one sentence."""
+    asked = {'signer': 'kubernetes.io/kubelet-serving', 'username': 'system:node:w-1', 'dns': ['w-1'], 'age': '20m', 'state': 'Pending'}
+    state = {'k8s': {'csrs': [{**asked, 'name': 'csr-right', 'ips': ['10.5.0.21']},
+                              {**asked, 'name': 'csr-foreign', 'username': 'system:node:w-2', 'ips': ['10.5.0.21']}]}}
+    with Cluster.from_state(state, name='prod') as cluster:
+        steps = [('csr_told', {CSR: {}, 'check_mode': True, 'diff': True}), ('csr', {CSR: {}, 'diff': True}), ('csr_again', {CSR: {}}),
+                 ('csr_refused', {CSR: {'csrs': ['csr-foreign']}})]
+        if door == 'async':
+            steps = [(name, task) for name, task in steps if 'check_mode' not in task]
+        said = through(door, cluster, tmp_path, *steps).results
+        sent = cluster.model.kubernetes.writes
+        assert said['csr']['approved'] == ['csr-right'] and not said['csr_again']['changed']
+        assert 'csr_told' not in said or said['csr_told']['approved'] == ['csr-right']
+        assert said['csr_refused']['failed'] and 'must not be approved: ' in said['csr_refused']['msg']
+        assert sent == ['update certificatesigningrequests/approval csr-right']
