@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import (
-    FORGOTTEN_SECONDS, listed, members, nothing_read, ordered, seen, span, unread,
+    FORGOTTEN_SECONDS, failure_of, is_network_fault, listed, members, nothing_read, ordered, seen, span, unread,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.judge.addresses import normal
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
@@ -108,8 +108,27 @@ def _shared(view, subject, what, ids, entries):
         return error(subject, title, f'{machine.label} answers and has been up for {span(age)}, longer than discovery remembers a machine '
                                      f'that is gone. So something else still reports itself under {listed(stale)}: {_lower(_MEANS)}', _STEP,
                      nodes=nodes, evidence=evidence)
+    if len(live) == 1 and subject.startswith('name ') and _was_installed_anew(view, live[0], ids):
+        machine = view.snapshot.machine(live[0])
+        return info(subject, title, f'{machine.label} came up {span(view.age_seconds(machine))} ago, and nothing answers under the other entry: most '
+                                    'likely it is the same machine before it was installed anew, with its former address. Discovery forgets that 30 '
+                                    'minutes after it last reported.',
+                    'Wait half an hour and look again: an entry that is still there then is another machine.', nodes=nodes, evidence=evidence)
     return error(subject, title, f'The node ids differ, so these are different installations. {_MEANS}', _STEP, nodes=nodes,
                  evidence=evidence)
+
+
+def _was_installed_anew(view, live, ids):
+    """The one that answers has been up for less than discovery remembers a machine, and the others are on no network."""
+    age = view.age_seconds(view.snapshot.machine(live))
+    return age is not None and age <= FORGOTTEN_SECONDS and all(_is_gone(view, node_id) for node_id in ids if node_id != live)
+
+
+def _is_gone(view, node_id):
+    """It was dialled and not reached, and nothing but discovery names it."""
+    machine = view.snapshot.machine(node_id)
+    failure = failure_of(view, machine) if machine is not None else None
+    return failure is not None and is_network_fault(failure) and set(machine.known_from) <= {'discovery'}
 
 
 def _lower(text):

@@ -53,6 +53,20 @@ def test_a_machine_installed_anew_leaves_its_old_entry_for_half_an_hour(age, ver
     assert not states.findings(judged, ADDRESS), 'told once'
 
 
+@pytest.mark.parametrize('age, kind, known_from, verdict', [
+    (1200, 'node_unreachable', ['discovery'], 'info'), (3600, 'node_unreachable', ['discovery'], 'error'),
+    (1200, 'expired', ['discovery'], 'error'), (1200, 'node_unreachable', ['discovery', 'etcd'], 'error')])
+def test_a_machine_installed_anew_with_another_address(age, kind, known_from, verdict):
+    """Only while discovery may still remember it, and only where nothing is there any more."""
+    snap = states.snapshot()
+    states.booted(snap, states.named(snap, 'w1'), age)
+    states.member(snap, 'w1', 'old-installation', ['10.5.0.66'])
+    states.silent_machine(snap, 'w1', 'old-installation', '10.5.0.66', known_from)
+    snap.machine('old-installation').unreachable = {'kind': kind, 'text': 'dial tcp 10.5.0.66:50000: connect: no route to host', 'via': '10.5.0.2',
+                                                    'at': None}
+    assert states.finding(states.report(snap), NAME)['verdict'] == verdict
+
+
 def test_a_machine_installed_anew_under_another_name():
     snap = states.snapshot()
     states.booted(snap, states.named(snap, 'w1'), 1200)
