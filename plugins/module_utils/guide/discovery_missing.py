@@ -175,6 +175,8 @@ def member_missing(view):
         named = normal(machine.name or '') in known_names
         if named or machine.key in known_ids or addresses_of(view, machine) & known_addresses:
             outcomes.append(ok(machine.key, nodes=[machine.key]))
+        elif machine.answered and view.stage(machine) == 'maintenance':
+            continue  # without a configuration it has no secrets of this cluster: that is told by its stage
         elif machine.answered or _node_is_ready(view, machine):
             outcomes.append(_missing(view, machine))
     outcomes += _expected_but_missing(view, known_names | known_addresses)

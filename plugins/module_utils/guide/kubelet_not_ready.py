@@ -52,6 +52,10 @@ def _address(machine, node):
 # -- the machine ------------------------------------------------------------------------------------------------
 
 def _machine(view, node, machine):
+    if machine is not None and machine.answered and view.stage(machine) == 'maintenance':
+        return Cause('its machine is in maintenance mode and has no configuration', 'It was reset or wiped after it had been this Node: no kubelet runs.',
+                     f'Apply the configuration of {machine.label} (talosctl apply-config --insecure); if it is not to come back, kubectl delete node '
+                     f'{node["name"]}.', [seen(machine, 'MachineStatuses', 'stage maintenance')], seen_on_machine=True)
     if machine is not None and machine.answered:
         return None
     if machine is None:

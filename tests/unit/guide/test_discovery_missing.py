@@ -24,6 +24,18 @@ def _member(snap, observer, name):
     return next(item for item in states.named(snap, observer).value('Members') if item['id'] == name)
 
 
+def test_a_machine_in_maintenance_mode_is_no_member():
+    """It has no configuration, and so nothing by which discovery could know it."""
+    snap = states.snapshot()
+    for machine in snap.answering():
+        _forget(snap, machine.name, 'w1', kinds=('Members', 'Affiliates'))
+    machine = states.named(snap, 'w1')
+    machine.data['Members'] = machine.data['Affiliates'] = Datum(READ, [])
+    assert states.finding(states.report(snap), MISSING)['verdict'] == 'error'
+    states.spec(machine, 'MachineStatuses', 'machine')['stage'] = 'maintenance'
+    assert states.findings(states.report(snap), MISSING) == []
+
+
 # -- DSC-1 ------------------------------------------------------------------------------------------------------
 
 def test_one_machine_lacks_one_member():

@@ -46,6 +46,14 @@ def test_the_node_of_a_machine_that_was_switched_off(name, down):
     assert finding['evidence'][0]['text'].startswith('Ready is Unknown, NodeStatusUnknown')
 
 
+def test_the_node_of_a_machine_in_maintenance_mode():
+    snapshot = aged()
+    stage(snapshot, node(snapshot, 'w1'), 'maintenance', 1500)
+    set_ready(snapshot, 'w1', 'Unknown', 1600)
+    finding = one(report(snapshot), CHECK)
+    assert finding['verdict'] == 'error' and 'maintenance mode and has no configuration' in finding['title'] and 'apply-config' in finding['next_step']
+
+
 def test_a_full_database_freezes_what_the_nodes_say():
     judged = report(aged('nospace-alarm'))
     finding = one(judged, CHECK)
