@@ -36,8 +36,9 @@ def not_running(view, machine):
     loops = len(crashes) >= view.threshold(RESTARTS)
     lasting = cause.lasting and not crashes or loops
     if not lasting and (_settling(view, machine) or _started_just_now(view, machine)):
-        return info(machine.key, title, f'{cause.means} It was started a short while ago, and may still come up.', 'Gather again in a few minutes.',
-                    **more)
+        means = f'{machine.label} is {view.stage(machine)}, for which Talos stops it.' if view.in_progress(machine) else \
+            f'{cause.means} It was started a short while ago, and may still come up.'
+        return info(machine.key, title, means, 'Gather again in a few minutes.', **more)
     means = [cause.means, _consequence(machine), _unsupported(view, machine)]
     step = ' '.join(filter(None, [_version_step(view, machine), cause.next_step]))
     more |= {'asserts': (kubelet_down(machine),), 'explained_by': cause.explained_by, 'remedy': _remedy(view, machine)}
@@ -145,7 +146,7 @@ def _version_evidence(view, machine):
 CHECKS = (
     Check('kubelet.not_running', SECTION, 'The kubelet runs and is healthy', not_running, each=ALL, needs=('ServiceList',),
           reads=('MachineStatuses', 'NodeIPConfigs', 'Version', 'KubeletSpecs', 'KubeletStatuses', 'ImageList'),
-          logs=('machined', 'controller-runtime'),
+          logs=('machined', 'controller-runtime', 'kubelet'),
           cluster_reads=('version',), catalogue='KUB-1 KUB-2 KUB-3 EXT-VER', remedy='kubelet_restart', thresholds={
               RESTARTS: Threshold(3, 'count', 'exits of the kubelet within five minutes that make a crash loop'),
               START_SECONDS: Threshold(120, 's', 'how long the kubelet may take to start'),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 
 from ansible_collections.talosops.talos.plugins.module_utils.guide.etcd_start_causes import Cause
 from ansible_collections.talosops.talos.plugins.module_utils.guide.image_pull import given_up, last_pull
@@ -56,6 +57,11 @@ _LAST_WORDS = (
      'it waits for its client certificate, which no API server gave it', 'A kubelet without a certificate exits every five minutes and is '
      'started again, until an API server answers.', 'Look at the API server first; where it is up, at kubectl get csr.', ('api',)),
 )
+
+# From a start to the exit that it leads to.
+_STARTS = timedelta(seconds=60)
+# Lines of the kubelet's log that name why it exits.
+_LAST_LINES = ('kubelet.unknown_flag', 'kubelet.bad_flags', 'kubelet.unknown_gate', 'kubelet.kernel_flag', 'nodeip.too_many')
 
 # In the order in which they come at a boot: while several are missing, the first is the reason.
 _DEPENDENCIES = (
@@ -114,6 +120,9 @@ def _crash(view, machine, crashes):
             if hit:
                 return Cause(f'{what.format(what=(hit.group("what") or "").strip())} ({often})', means, step, evidence, lasting='api' not in facts,
                              explained_by=_facts(machine, facts))
+    logged = _logged(view, machine, crashes, often, evidence)
+    if logged:
+        return logged
     code = _EXIT_CODE.search(crashes[-1].msg)
     if code and code[1] == '137':
         return Cause(f'it was killed, with exit code 137 ({often})', 'Most likely for lack of memory.',
@@ -123,6 +132,19 @@ def _crash(view, machine, crashes):
     return Cause(f'it exits{said} ({often})', 'Talos starts it again every five seconds, for ever.',
                  f'Read its log for the reason: talosctl -n {machine.address or machine.label} logs kubelet --tail 100. Extra arguments and extra '
                  'configuration are the first suspects.', evidence)
+
+
+def _logged(view, machine, crashes, often, evidence):
+    """The Cause that the kubelet's own log names, where the events of the service do not hold its last words; None where it names none."""
+    since = min((crash.at for crash in crashes if crash.at), default=None)
+    hits = [hit for hit in view.signatures.recent(machine, *_LAST_LINES) if hit.at and since and hit.at >= since - _STARTS]
+    for hit in hits:
+        for pattern, what, means, step, facts in _LAST_WORDS:
+            words = pattern.search(hit.line.text.replace('\\"', '"'))
+            if words and 'api' not in facts:
+                return Cause(f'{what.format(what=(words.group("what") or "").strip())} ({often})', means, step, [hit.evidence(), *evidence],
+                             lasting=True, explained_by=_facts(machine, facts))
+    return None
 
 
 def _image(view, machine, said):
@@ -178,7 +200,7 @@ def _unhealthy(view, machine):
     if service.get('state') != 'Running' or health.get('healthy'):
         return None
     message = health.get('last_message') or ('its health was never checked' if health.get('unknown') else 'no message')
-    evidence = [Evidence(f'health: {message}', 'ServiceList', machine.label, health.get('last_change'))]
+    evidence = [Evidence(f'health: {message}', 'ServiceList', machine.label, None if health.get('unknown') else health.get('last_change'))]
     return Cause(f'it runs and its health check fails ({message})' if not health.get('unknown') else 'it was started and has not been healthy yet',
                  'Talos asks http://127.0.0.1:10248/healthz of the kubelet. It does not answer while it starts, and when it hangs.',
                  f'Read its log: talosctl -n {machine.address or machine.label} logs kubelet --tail 100. If it hangs, restart it '

@@ -14,6 +14,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model impo
 from tests import recorded
 from tests.unit.guide import judging, kubelet_states
 from tests.unit.guide.judging import READ, ago, findings, lose, node, old, one, recording
+from tests.unit.guide.kubelet_changes import log
 
 CHECK = 'kubelet.not_running'
 OLD = '2026-11-01T00:00:00Z'
@@ -131,6 +132,16 @@ def test_killed_for_lack_of_memory():
         'w1', 'no memory', 'x', 'y', asserts=(f'memory:{node(snapshot, "w1").key}',)))
     finding = one(report(snapshot, checks=(*kubelet_service.CHECKS, memory)), CHECK)
     assert 'exit code 137' in finding['title'] and finding['because_of'] == ['system_requirements.memory/w1']
+
+
+@pytest.mark.parametrize('seconds, title', [(6, 'it does not know the argument --container-runtime'), (4000, 'it exits with exit code 1')])
+def test_its_own_log_names_the_argument_that_the_event_does_not(seconds, title):
+    snapshot = old()
+    set_kubelet(snapshot, node(snapshot, 'w1'), 'Waiting', [HEALTHY, *((second, 'Waiting', FLAG.partition(' (last')[0]) for second in (16, 11, 6))],
+                healthy=False, changed=290)
+    log(snapshot, 'w1', 'kubelet', (seconds, 'run.go:72] "command failed" err="failed to parse kubelet flag: unknown flag: --container-runtime"'))
+    finding = one(report(snapshot), CHECK)
+    assert finding['verdict'] == 'error' and title in finding['title']
 
 
 def test_one_exit_that_a_health_check_followed_is_history():
