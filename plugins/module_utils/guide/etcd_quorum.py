@@ -11,7 +11,7 @@ from __future__ import annotations
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import NOT_ASKED, REFUSED, UNSUPPORTED
 from ansible_collections.talosops.talos.plugins.module_utils.guide.etcd_common import READ_IT, nothing_to_ask, troubles, unread, unread_on
 from ansible_collections.talosops.talos.plugins.module_utils.guide.etcd_start_causes import cause_of
-from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed, seen
+from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed, seen, went_down_just_now
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
     Check, Evidence, Threshold, critical, info, not_applicable, ok, unknown, warning,
 )
@@ -146,7 +146,7 @@ def _degraded(view, absent, unasked):
     bears = 'no further failure is tolerated' if spare == 0 else f'{spare} more failure{"s are" if spare > 1 else " is"} tolerated'
     title = f'{count} of {size} etcd members answer (missing: {listed(name for name, _machine, _member in absent)}), {bears}'
     more = {'nodes': [machine.key for machine in machines], 'evidence': _answers(view), 'explained_by': tuple(causes)}
-    if not unasked and len(machines) == len(absent) and all(machine.answered and _comes_up(view, machine) for machine in machines):
+    if not unasked and len(machines) == len(absent) and all(_comes_up(view, machine) for machine in machines):
         return info('cluster', title, 'The missing node has just booted or is being restarted.',
                     'Gather again in a few minutes. Touch no other control plane node before.', **more)
     loss = ' One more loss stops etcd and Kubernetes.' if spare == 0 else ''
@@ -175,6 +175,8 @@ def _not_asked(view, machine):
 
 
 def _comes_up(view, machine):
+    if not machine.answered:
+        return went_down_just_now(view, machine)
     if progressing(view, machine):
         return True
     return bool(view.young(machine)) and view.etcd.in_pre(machine) and not cause_of(view, machine).lasting
@@ -207,7 +209,7 @@ def even_member_count(view):
         return ok('cluster')
     joining = facts.learners or any(m.answered and facts.in_pre(m) and (view.young(m) or facts.settling(m)) for m in outside)
     if joining:
-        return info('cluster', f'etcd has {count} voting members while another one joins', 'The number is even for a while only.',
+        return info('cluster', f'etcd has {count} voting members while another one joins', 'The number is odd again once that one votes.',
                     'Gather again in a few minutes.', **more)
     gone = [stale(m['id']) for m in facts.voters]
     return warning('cluster', f'etcd has an even number of voting members ({count})',
@@ -298,7 +300,7 @@ CHECKS = (
     Check('etcd.quorum_lost', 'etcd.quorum_lost', 'etcd has a quorum', quorum_lost,
           reads=('ServiceList', 'EtcdStatus', 'EtcdMemberList', 'EtcdAlarmList'), catalogue='ETC-5 ETC-14'),
     Check('etcd.members_not_answering', 'etcd.other', 'All etcd members answer', members_not_answering,
-          reads=('ServiceList', 'EtcdStatus', 'EtcdMemberList', 'EtcdMembers', 'MachineStatuses'), catalogue='ETC-5',
+          reads=('ServiceList', 'EtcdStatus', 'EtcdMemberList', 'EtcdMembers', 'MachineStatuses'), cluster_reads=('nodes',), catalogue='ETC-5',
           thresholds={STAGE_SECONDS: STAGE_LIMIT}),
     Check('etcd.leaders_differ', 'etcd.other', 'All etcd members follow one leader', leaders_differ,
           reads=('ServiceList', 'EtcdStatus'), catalogue='ETC-5'),

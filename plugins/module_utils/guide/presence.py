@@ -13,6 +13,8 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_fa
 # The discovery service forgets a silent machine after 30 minutes (guide, "Removed Members are Still Present").
 DISCOVERY_TTL_SECONDS = 1800
 FORGOTTEN_SECONDS = DISCOVERY_TTL_SECONDS + 300
+# A Node that is not Ready for no longer than this may be one that comes back by itself (check catalogue KUB-9).
+GOING_DOWN_SECONDS = 120
 
 PRESENT = 'present'
 REMEMBERED = 'remembered by discovery alone'
@@ -157,6 +159,15 @@ def is_namesake(view, machine):
         return False
     wanted = {normal(name) for name in view.settings.expected_nodes} & addresses_of(view, machine)
     return not wanted and any(other.answered and other.name == machine.name for other in view.snapshot.machines)
+
+
+def went_down_just_now(view, machine):
+    """Whether a silent machine was cordoned before, and its Node stopped a moment ago: drained, and rebooted or taken away on purpose (G3)."""
+    node = view.kubernetes.node_of(machine) if not machine.answered else None
+    if node is None or not node.get('unschedulable'):
+        return False
+    status, since = node_ready(node)
+    return status != 'True' and since is not None and (view.now - since).total_seconds() <= GOING_DOWN_SECONDS
 
 
 # -- words ------------------------------------------------------------------------------------------------------

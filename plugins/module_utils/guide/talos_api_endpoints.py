@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import (
     GONE, NETWORK_FAULTS, addresses_of, belongs, dial_address, fault, is_network_fault, listed, machine_at, members, nothing_read, ordered,
-    presence, seen,
+    presence, seen, went_down_just_now,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.guide.talos_api_client import troubles
 from ansible_collections.talosops.talos.plugins.module_utils.judge.addresses import is_ip, normal
@@ -174,7 +174,12 @@ def endpoint_dead(view):
             continue
         behind = [m for m in machines_behind(view, endpoint) if m.answered or presence(view, m) != GONE]
         came_back = (endpoint.error or {}).get('text') or 'no answer'
-        if behind:
+        if behind and all(went_down_just_now(view, machine) for machine in behind):
+            outcomes.append(info(
+                endpoint.text, f'endpoint {endpoint.text} ({listed(m.label for m in behind)}) could not be used: {_short(endpoint)}',
+                'Its machine was drained and went down a moment ago.', 'Gather again in a few minutes.', nodes=[m.key for m in behind],
+                evidence=[said_by(endpoint, came_back, 'TLS')], explained_by=tuple(f'unreachable:{m.key}' for m in behind)))
+        elif behind:
             outcomes.append(warning(
                 endpoint.text, f'endpoint {endpoint.text} ({listed(m.label for m in behind)}) could not be used: {_short(endpoint)}',
                 'Clients go on to the next endpoint, which costs time, and there is one fewer to fall back on.',

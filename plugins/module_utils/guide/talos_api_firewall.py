@@ -9,6 +9,7 @@ import re
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import UNREACHABLE
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import (
     NETWORK_FAULTS, PRESENT, failure_of, fault, is_namesake, is_network_fault, listed, lists_in_discovery, machine_at, ordered, presence, seen, span,
+    went_down_just_now,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
     ALL, CONTROL_PLANES, Check, Evidence, Threshold, error, info, ok, unknown, warning,
@@ -106,13 +107,18 @@ def _unreachable(view, machine, failure):
     if via and kind in ('refused', 'timeout', 'no_route'):
         means.append('An endpoint repeats its last dial error for up to 15 seconds, so the text may be a little old.')
     evidence += _what_others_say(view, machine)
+    title = f'{machine.label} is not reached on port 50000{through}: {NETWORK_FAULTS[kind]}'
+    if went_down_just_now(view, machine):
+        return info(machine.key, title, 'It was cordoned before, and its Node stopped a moment ago: so goes a machine that is drained first, and then '
+                                        'rebooted or taken away.', 'Gather again in a few minutes. Touch no other machine before.', nodes=[machine.key],
+                    evidence=evidence, asserts=(f'unreachable:{machine.key}',))
     if kind == 'refused' and machine.type == WORKER and lists_in_discovery(view, machine):
         means.append('A worker that is a member of discovery and refuses the connection may have no API certificate: it gets one from '
                      'trustd, port 50001 of the control plane nodes.')
         steps.append('Check TCP port 50001 from this worker to every control plane node, its clock, and that its machine.token is this '
                      'cluster\'s.')
         evidence += _trustd_evidence(view)
-    return error(machine.key, f'{machine.label} is not reached on port 50000{through}: {NETWORK_FAULTS[kind]}', ' '.join(means),
+    return error(machine.key, title, ' '.join(means),
                  ' '.join(step for step in steps if step), nodes=[machine.key], evidence=evidence, asserts=(f'unreachable:{machine.key}',))
 
 

@@ -53,6 +53,18 @@ def test_a_machine_whose_other_ports_refuse_is_not_lost(door):
     assert states.verdict(states.report(snap), UNREACHABLE) == 'ok'
 
 
+@pytest.mark.parametrize('cordoned, status, since, verdict', [
+    (True, 'Unknown', 70, 'info'), (True, 'Unknown', 300, 'error'), (False, 'Unknown', 70, 'error'), (True, 'True', 70, 'error')])
+def test_a_machine_that_was_drained_and_went_down_a_moment_ago(cordoned, status, since, verdict):
+    snap = states.snapshot()
+    states.dead(snap, 'w1')
+    node = next(each for each in snap.kubernetes['data']['nodes'].value if each['name'] == 'w1')
+    node['unschedulable'] = cordoned
+    next(c for c in node['conditions'] if c['type'] == 'Ready').update(status=status, lastTransitionTime=states.before(snap, since))
+    found = states.finding(states.report(snap), UNREACHABLE)
+    assert found['verdict'] == verdict and ('was cordoned before' in found['means']) == (verdict == 'info')
+
+
 def test_a_frozen_machine_is_not_blamed_on_the_port():
     snap = states.snapshot()
     states.dead(snap, 'w1', 'deadline', 'no answer within 10 s')
