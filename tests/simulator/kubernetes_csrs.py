@@ -72,7 +72,7 @@ def _groups(username):
 def _request(model, told):
     """The PEM of the request, made once: its key belongs to nobody."""
     if told['name'] not in model.kubernetes.requests:
-        common_name = told.get('subject') or told.get('username') or 'system:unknown'
+        common_name = told.get('subject') or _asked_for(model, told) or told.get('username') or 'system:unknown'
         organization = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, 'system:nodes')] if common_name.startswith(_NODE_USER) else []
         builder = x509.CertificateSigningRequestBuilder().subject_name(
             x509.Name([*organization, x509.NameAttribute(NameOID.COMMON_NAME, common_name)]))
@@ -83,6 +83,20 @@ def _request(model, told):
         request = builder.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
         model.kubernetes.requests[told['name']] = request.public_bytes(serialization.Encoding.PEM)
     return model.kubernetes.requests[told['name']]
+
+
+def _asked_for(model, told):
+    """What a kubelet that has nothing but the bootstrap token asks for: to be the Node that its machine is to become.
+
+    Where a request names none, it is that of the machine without a Node that booted last.
+    """
+    if not str(told.get('username')).startswith('system:bootstrap:'):
+        return None
+    if told.get('dns'):
+        return f'{_NODE_USER}{told["dns"][0]}'
+    waiting = [node for node in model.nodes.values() if node.nodename not in model.kubernetes_nodes]
+    newest = max(waiting, key=lambda node: node.boot, default=None)
+    return f'{_NODE_USER}{newest.nodename}' if newest is not None else None
 
 
 def condition(kind, reason, message, at):

@@ -15,7 +15,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge.check import 
 from ansible_collections.talosops.talos.plugins.module_utils.judge.component_facts import API_SERVER
 from ansible_collections.talosops.talos.plugins.module_utils.judge.controllers import LOG, failing
 from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import NO_QUORUM, NOSPACE, NOT_BOOTSTRAPPED, down
-from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import API_DOWN, api_server_down, kubelet_down
+from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import API_DOWN, CORRUPT, api_server_down, kubelet_down
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import format_time, parse_time
 
 # How the section of a component's arguments is called in the machine configuration.
@@ -38,6 +38,11 @@ def settling(view, machine):
     return view.in_progress(machine) or view.kubernetes.settling(machine)
 
 
+def why_settling(view, machine):
+    """The sentence for a node that C(settling) holds of."""
+    return f'{machine.label} is {view.stage(machine)}.' if view.in_progress(machine) else 'The node, or the cluster, is young.'
+
+
 def etcd_was_sick(view):
     """etcd of a control plane node was not healthy until a short while ago: components end until it is, and API servers are not ready (rec).
 
@@ -53,7 +58,7 @@ def upstream(machine, component):
     """The facts that explain why a component of a node does not run."""
     own = (kubelet_down(machine), f'image_pull:{machine.key}', f'disk_full:{machine.key}', f'memory:{machine.key}', f'clock:{machine.key}',
            f'volume_failed:{machine.key}')
-    etcd = (NOT_BOOTSTRAPPED, NO_QUORUM, NOSPACE, down(machine))
+    etcd = (NOT_BOOTSTRAPPED, NO_QUORUM, NOSPACE, CORRUPT, down(machine))
     return (*etcd, *own) if component == API_SERVER else (*etcd, api_server_down(machine), API_DOWN, *own)
 
 

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from ansible_collections.talosops.talos.plugins.module_utils.guide.control_plane_common import failing_now, failure, nothing_to_judge, settling
+from ansible_collections.talosops.talos.plugins.module_utils.guide.control_plane_common import (
+    failing_now, failure, nothing_to_judge, settling, why_settling,
+)
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed, seen
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
@@ -19,7 +21,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge.check import 
 )
 from ansible_collections.talosops.talos.plugins.module_utils.judge.controllers import SETTLED_SECONDS
 from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import NO_QUORUM, NOSPACE, NOT_BOOTSTRAPPED, down
-from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import API_DOWN, api_server_down
+from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import API_DOWN, CORRUPT, api_server_down
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
 
 SECTION = 'controlplane.manifests'
@@ -62,7 +64,7 @@ def manifest_apply_fails(view, machine):
     what = _short(_said(worst.line.text) if known or not others else others[0].error)
     more = {'nodes': [machine.key], 'evidence': evidence, 'explained_by': _explained(machine)}
     if settling(view, machine):
-        return info(machine.key, f'{machine.label} does not apply its manifests yet: {what}', 'The node, or the cluster, is young.',
+        return info(machine.key, f'{machine.label} does not apply its manifests yet: {what}', why_settling(view, machine),
                     'Look again in a few minutes.', **more)
     if worst is not None and not known and not others:
         if _missing(machine) is None:
@@ -95,7 +97,8 @@ def _short(said, most=200):
 
 
 def _explained(machine):
-    return (NOT_BOOTSTRAPPED, NO_QUORUM, NOSPACE, down(machine), api_server_down(machine), API_DOWN, f'network:{machine.key}', f'clock:{machine.key}')
+    return (NOT_BOOTSTRAPPED, NO_QUORUM, NOSPACE, CORRUPT, down(machine), api_server_down(machine), API_DOWN, f'network:{machine.key}',
+            f'clock:{machine.key}')
 
 
 # -- CP-5: what is missing --------------------------------------------------------------------------------------
@@ -119,7 +122,8 @@ def manifests_missing(view, machine):
     title = f'{machine.label} has not applied {len(missing)} of its {len(ids)} manifests: {listed(missing, 4)}'
     fresh = [name for name in missing if _is_fresh(view, machine, name)]
     if settling(view, machine) or len(fresh) == len(missing):
-        return info(machine.key, title, 'The node, the cluster or the manifest is young.', 'Look again in a few minutes.', **more)
+        means = why_settling(view, machine) if settling(view, machine) else 'The manifest is young.'
+        return info(machine.key, title, means, 'Look again in a few minutes.', **more)
     if not machine.datum('ServiceList').ok or not view.etcd.running(machine):
         return _dependent(view, machine, title, more)
     return error(machine.key, title, 'What they bring into Kubernetes is missing where it did not exist before.',
@@ -141,7 +145,7 @@ def _none(view, machine, more):
     if not config.ok:
         return unknown(machine.key, f'whether {machine.label} should have manifests: BootstrapManifestsConfigs: {config.why()}', **more)
     if settling(view, machine):
-        return info(machine.key, f'{machine.label} has rendered no manifest yet', 'The node, or the cluster, is young.', 'Look again in a few minutes.', **more)
+        return info(machine.key, f'{machine.label} has rendered no manifest yet', why_settling(view, machine), 'Look again in a few minutes.', **more)
     return error(machine.key, f'{machine.label} has rendered no manifest', 'Talos brings nothing into Kubernetes from this node.',
                  f'Look for k8s.ManifestController in talosctl -n {machine.address or machine.label} logs controller-runtime.', **more)
 

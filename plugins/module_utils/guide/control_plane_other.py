@@ -19,7 +19,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge.check import 
 )
 from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import NO_QUORUM, NOSPACE
 from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import (
-    API_DOWN, SYSTEM, condition, kubelet_down, no_cni, node_ready, not_ready,
+    API_DOWN, CORRUPT, SYSTEM, condition, kubelet_down, no_cni, node_ready, not_ready,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.objects import SYSTEM_NAMESPACES
@@ -165,7 +165,8 @@ def _judged(view, workload):
 
 def _waits(view, workload, subject):
     """The outcome of pods that no Node can carry before one is Ready."""
-    title = f'{workload.name}: {len(workload.waiting)} pods wait for a Node that is Ready'
+    count = len(workload.waiting)
+    title = f'{workload.name}: {"1 pod waits" if count == 1 else f"{count} pods wait"} for a Node that is Ready'
     more = {'evidence': _evidence(view, workload, workload.waiting), 'explained_by': tuple(not_ready(node['name']) for node in view.kubernetes.nodes)}
     if view.kubernetes.settling() or not any(each.lasting for each in workload.waiting):
         return info(subject, title, 'No Node can carry them yet.', 'Look again in a few minutes.', **more)
@@ -196,7 +197,7 @@ def _evidence(view, workload, bad):
 
 def _explained(view, bad, machines):
     names = dict.fromkeys(each.pod['node'] for each in bad if each.pod['node'])
-    facts = [NOSPACE, NO_QUORUM, API_DOWN, *(fact for name in names for fact in (not_ready(name), no_cni(name)))]
+    facts = [NOSPACE, CORRUPT, NO_QUORUM, API_DOWN, *(fact for name in names for fact in (not_ready(name), no_cni(name)))]
     for machine in machines:
         facts += [kubelet_down(machine), f'disk_full:{machine.key}', f'memory:{machine.key}', f'network:{machine.key}', f'clock:{machine.key}']
         facts += [f'image_pull:{machine.key}'] if any(each.image for each in bad) else []
@@ -230,7 +231,7 @@ def _has_no_pod(view, deployment):
 def _empty(view, deployment):
     subject, title = f'{SYSTEM}/{deployment["name"]}', f'{deployment["name"]}: it wants {deployment["wanted"]} pods and has none'
     more = {'evidence': [Evidence(f'{subject}: wanted {deployment["wanted"]}, ready {deployment["ready"]}', 'Deployments', None,
-                                  view.kubernetes.datum('deployments').at)], 'explained_by': (NOSPACE, NO_QUORUM, API_DOWN)}
+                                  view.kubernetes.datum('deployments').at)], 'explained_by': (NOSPACE, CORRUPT, NO_QUORUM, API_DOWN)}
     if view.kubernetes.settling() or _since(view.now, deployment['created']) < view.threshold(PENDING_SECONDS):
         return info(subject, title, 'The cluster is young.', 'Look again in a few minutes.', **more)
     return error(subject, title, 'kube-controller-manager makes no pods for it.', 'Look at kube-controller-manager: its status and its log.', **more)
@@ -324,7 +325,7 @@ def _dns(view, wanted):
     if view.kubernetes.settling() or not nodes:
         return info(f'{SYSTEM}/coredns', title, 'The cluster is young, or no Node is Ready to carry it.', 'Look again in a few minutes.', evidence=evidence)
     return error(f'{SYSTEM}/coredns', title, 'Names of services and of the outside are not resolved in pods.', 'Look at its pods with kubectl.',
-                 nodes=[], evidence=evidence, explained_by=(API_DOWN, NOSPACE))
+                 nodes=[], evidence=evidence, explained_by=(API_DOWN, NOSPACE, CORRUPT))
 
 
 def _unseen(view, name, machines):

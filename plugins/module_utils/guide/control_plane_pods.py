@@ -14,7 +14,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge.check import 
     CONTROL_PLANES, Check, Threshold, error, info, not_applicable, ok, unknown, warning,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.judge.component_facts import ABSENT, API_SERVER, NO_CONTAINER, READY, RUNNING, UNREADY, UNSEEN
-from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import COMPONENTS, api_server_down, kubelet_down
+from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import COMPONENTS, api_server_down, kubelet_down, nowhere
 
 SECTION = 'controlplane.pod_status'
 SETTLE_SECONDS = 'controlplane_component_settle'
@@ -59,6 +59,9 @@ def _judged(view, machine, component):
 def _readiness_unseen(view, machine, component, subject, state, more):
     title = f'whether {component} on {machine.label} is ready: its container runs, but {state.why}'
     if settling(view, machine):
+        if view.in_progress(machine):
+            return info(subject, f'{component} on {machine.label} runs still, while the machine is {view.stage(machine)}',
+                        f'Whether it is ready was not seen ({state.why}).', **more)
         return info(subject, f'{component} on {machine.label} has started', f'Whether it is ready was not seen yet ({state.why}).', **more)
     kubelet = view.service(machine, 'kubelet')
     if not view.components.quorum_lost and kubelet is not None and kubelet.get('state') != 'Running':
@@ -72,7 +75,7 @@ def _bad(view, machine, component, subject, state, more):
     what, step, line = found if found else ('', '', None)
     more = {'nodes': more['nodes'], 'evidence': [*([line] if line else []), *state.evidence]}
     title = f'{component} on {machine.label} {_how(state)}' + (f': {what}' if what else '')
-    asserts = (api_server_down(machine),) if component == API_SERVER else ()
+    asserts = (api_server_down(machine),) if component == API_SERVER else (nowhere(component),) if _is_nowhere(view, component) else ()
     if settling(view, machine):
         return info(subject, title, 'The node, or the cluster, is young: components start and end until etcd and the API are there.',
                     'Look again in a few minutes.', **more)
@@ -88,6 +91,12 @@ def _bad(view, machine, component, subject, state, more):
     step = step or (f'Read its log: {pod}. Check that this version of Kubernetes is supported by this Talos, and that extraArgs and extra configuration in '
                     f'{CONFIG_KEYS[component]} are valid.')
     return error(subject, title, _DEAD[component], step, asserts=asserts, explained_by=upstream(machine, component), **more)
+
+
+def _is_nowhere(view, component):
+    """No control plane node has it ready, as far as any could be seen; one that could not may have it."""
+    states = [view.components.state(machine, component) for machine in view.control_planes]
+    return all(state.bad or state.how == ABSENT for state in states)
 
 
 def _crashes(view, state):

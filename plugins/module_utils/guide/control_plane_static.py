@@ -9,7 +9,7 @@ from collections import Counter
 from datetime import timedelta
 
 from ansible_collections.talosops.talos.plugins.module_utils.guide.control_plane_common import (
-    failing_now, failure, nothing_to_judge, settling, upstream,
+    failing_now, failure, nothing_to_judge, settling, upstream, why_settling,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed, ordered, seen
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
@@ -53,7 +53,7 @@ def static_pod_missing(view, machine):
         return ok(machine.key)
     evidence = [seen(machine, 'StaticPods', f'defined: {listed(item.get("id") for item in machine.value("StaticPods")) or "none"}')]
     if settling(view, machine):
-        return info(machine.key, f'{machine.label} has no static pod for {listed(missing or unsure)} yet', 'The node, or the cluster, is young.',
+        return info(machine.key, f'{machine.label} has no static pod for {listed(missing or unsure)} yet', why_settling(view, machine),
                     'Look again in a few minutes.', nodes=[machine.key], evidence=evidence)
     etcd = _etcd_of(view, machine)
     if etcd is None:
@@ -184,8 +184,8 @@ def _compared(view, planes, component):
     reason = _passing(view, planes, component, images)
     if reason:
         return info(component, what, reason, 'Look again when all control plane nodes are done.', **more)
-    broken = [key for key in odd if view.components.state(view.snapshot.machine(key), component).bad]
-    if broken:
+    broken = [key for key in defined if defined[key] and view.components.state(view.snapshot.machine(key), component).bad]
+    if broken and len({(images[key], arguments[key]) for key in arguments if key not in broken}) < 2:
         return info(component, what, f'It does not run on {listed(view.label(key) for key in broken)}, which is told there.', **more)
     return warning(component, what, 'Which answer a client gets, or how pods are scheduled, depends on the node that serves or leads just now.',
                    'Decide which is meant, and give all control plane nodes the same image and extraArgs, one node at a time (talosctl edit machineconfig, '

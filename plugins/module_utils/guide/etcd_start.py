@@ -15,7 +15,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge.check import 
     CONTROL_PLANES, Check, Threshold, critical, error, info, not_applicable, ok, unknown, warning,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import (
-    BOOTSTRAP_WAIT, NO_QUORUM, NOT_BOOTSTRAPPED, down, unreachable,
+    BOOTSTRAP_WAIT, NO_QUORUM, NOT_BOOTSTRAPPED, down, learner, unreachable,
 )
 
 _RECOVER = 'recover etcd from a snapshot (talosctl bootstrap --recover-from), see the disaster recovery guide'
@@ -206,7 +206,7 @@ def _learner(view, member_id):
                    'Talos tries to promote a learner for ten minutes and then never again until etcd restarts. It does not count for the '
                    'quorum, and no other control plane node can join meanwhile.',
                    f'Look for the reason (a slow disk or network between {machine.label} and the leader), then reboot {machine.label}.',
-                   nodes=nodes, evidence=evidence, explained_by=(NO_QUORUM,))
+                   nodes=nodes, evidence=evidence, asserts=(learner(machine),), explained_by=(NO_QUORUM,))
 
 
 def _every(machines):

@@ -19,7 +19,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge.check import 
     Check, Evidence, error, info, not_applicable, ok, unknown, warning,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.judge.component_facts import ABSENT, API_SERVER
-from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import condition
+from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import condition, nowhere
 
 SECTION = 'kubelet.node_not_found'
 _BOOTSTRAP_USER = 'system:bootstrap:'
@@ -164,7 +164,7 @@ def _client(view, csr):
                     'Gather again in a few minutes.', nodes=nodes, evidence=evidence)
     means, step, found = _why_not_approved(view, csr, machine)
     return error(name or csr['name'], title, means, step, nodes=nodes, evidence=evidence + found, asserts=(f'csr_pending:{name}',),
-                 explained_by=(*view.kubernetes.frozen, 'component_down:kube-controller-manager'))
+                 explained_by=(*view.kubernetes.frozen, nowhere('kube-controller-manager')))
 
 
 def _why_not_approved(view, csr, machine):

@@ -13,7 +13,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.guide.presence impo
 from ansible_collections.talosops.talos.plugins.module_utils.judge.addresses import normal
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import Evidence
 from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import NO_QUORUM, NOSPACE, NOT_BOOTSTRAPPED, down, unreachable
-from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import api_server_down, kubelet_down
+from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import CORRUPT, api_server_down, kubelet_down
 
 SECTION = 'kubernetes_api.endpoint'
 VIP_LOST = 'vip_lost'
@@ -98,7 +98,7 @@ def explained(view, machine):
     """The facts that explain why the API server of a machine does not serve."""
     own = (f'clock:{machine.key}', f'disk_full:{machine.key}', f'volume_failed:{machine.key}', f'memory:{machine.key}', f'network:{machine.key}',
            f'image_pull:{machine.key}', f'boot_blocked:{machine.key}')
-    etcd = (NOT_BOOTSTRAPPED, NO_QUORUM, NOSPACE, down(machine))
+    etcd = (NOT_BOOTSTRAPPED, NO_QUORUM, NOSPACE, CORRUPT, down(machine))
     return (*([] if machine.answered else [unreachable(machine)]), *etcd, kubelet_down(machine), api_server_down(machine), *own)
 
 

@@ -9,7 +9,7 @@ serve; the endpoint leads to one that does not; they serve the cluster, but this
 from __future__ import annotations
 
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import FAILED
-from ansible_collections.talosops.talos.plugins.module_utils.guide.control_plane_common import etcd_was_sick
+from ansible_collections.talosops.talos.plugins.module_utils.guide.control_plane_common import etcd_was_sick, why_settling
 from ansible_collections.talosops.talos.plugins.module_utils.guide.kubernetes_api_common import (
     ANSWERS, ENDPOINT_DOWN, NOT_READY, ON_THE_WAY, SECTION, SERVES, UNSEEN, VIP_LOST, explained, probed, served, servers, settling,
 )
@@ -20,8 +20,8 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge.check import 
     Check, Evidence, critical, error, info, not_applicable, ok, unknown, warning,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.judge.component_facts import API_SERVER, READY
-from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import NO_QUORUM, NOSPACE, unreachable
-from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import API_DOWN, api_server_down
+from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import NO_QUORUM, NOSPACE, learner, unreachable
+from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import API_DOWN, CORRUPT, api_server_down
 
 _LINES = ('kubeprism.refused', 'kubeprism.eof', 'localhost6443.refused', 'node.watch_stalled', 'kubelet.lease_failed')
 # Talos tries again after half a minute at most: older failures are history where the endpoint answers now.
@@ -139,7 +139,7 @@ def _judged(view, server):
     title = f'the API server of {machine.label} {"is not ready" if server.how == NOT_READY else "does not answer"}: {server.text}'
     causes = explained(view, machine)
     if view.in_progress(machine) or view.kubernetes.settling(machine):
-        return info(machine.key, title, 'The node, or the cluster, is young.', 'Look again in a few minutes.', explained_by=causes, **more)
+        return info(machine.key, title, why_settling(view, machine), 'Look again in a few minutes.', explained_by=causes, **more)
     if server.how == NOT_READY and etcd_was_sick(view):
         return info(machine.key, title, 'etcd was not healthy until a short while ago.', 'Look again in a few minutes.', explained_by=causes, **more)
     if not machine.answered:
@@ -147,6 +147,9 @@ def _judged(view, server):
     idle = _idle_below(view, machine)
     if idle:
         return info(machine.key, title, f'Its {idle} does not run, which is told there: without it no API server starts.', explained_by=causes, **more)
+    if _learns(view, machine):
+        return info(machine.key, title, 'Its etcd is a learner, which is told there: Talos starts no API server before it votes.',
+                    explained_by=(*causes, learner(machine)), **more)
     if _told_elsewhere(view, machine):
         return info(machine.key, title, 'Why is told of its pod.', 'See the control plane\'s pods.', explained_by=causes, **more)
     others = [other.machine.label for other in served(view)]
@@ -163,6 +166,11 @@ def _idle_below(view, machine):
     """What an API server needs on its own machine (etcd, kubelet) and what does not run there; empty where it does, or that was not seen."""
     services = [name for name in ('etcd', 'kubelet') for service in [view.service(machine, name)] if service and service.get('state') != 'Running']
     return listed(services) if machine.answered else ''
+
+
+def _learns(view, machine):
+    """Whether its etcd is a learner: that serves no API server, and Talos defines the static pods only once etcd is healthy."""
+    return bool((view.etcd.statuses.get(machine.key) or {}).get('is_learner'))
 
 
 def _told_elsewhere(view, machine):
@@ -231,13 +239,23 @@ def _dead(view, found, failed):
                      'so no client can use it.',
                      'If a load balancer ends TLS: switch it to plain TCP pass-through. If the name is missing: add it to cluster.apiServer.certSANs on all '
                      'control plane nodes.', evidence=evidence, asserts=(ENDPOINT_DOWN,))
-    step = {'the VIP': 'Look which node holds the VIP: talosctl get addresses on the control plane nodes.',
-            'the load balancer': 'Look at the load balancer: is it up, does it listen, are the control plane nodes its backends on port 6443.'}.get(
-                what, 'Look at the address that the endpoint names.')
+    holders = [machine for machine in _behind(view, found) if any(server.bad for server in servers(view) if server.machine is machine)]
+    if virtual and holders:
+        names = listed(machine.label for machine in holders)
+        what = f'the VIP, which {names} holds'
+        step = f'Get the API server of {names} to serve, which is told there: the VIP follows etcd, not the API server.'
+    else:
+        step = _where_it_leads(what)
     causes = (VIP_LOST, *(unreachable(m) for m in view.control_planes if not m.answered), *(fact for m in _behind(view, found) for fact in explained(view, m)))
     return error(found['url'], title, f'The API servers themselves serve ({listed(s.machine.label for s in served(view))}): the fault is {what}. Machines of '
                  'the cluster reach them through KubePrism; clients and new nodes use the endpoint.',
                  f'{step} Until then: kubectl --server https://{_direct(view)}:6443.', evidence=evidence, asserts=(ENDPOINT_DOWN,), explained_by=causes)
+
+
+def _where_it_leads(what):
+    return {'the VIP': 'Look which node holds the VIP: talosctl get addresses on the control plane nodes.',
+            'the load balancer': 'Look at the load balancer: is it up, does it listen, are the control plane nodes its backends on port 6443.'}.get(
+                what, 'Look at the address that the endpoint names.')
 
 
 def _in_part(view, found, failed):
@@ -346,7 +364,7 @@ def reads_rejected(view):
             if 'transform key' in said or 'no matching' in said else 'Read the log of kube-apiserver for the same text, and look at etcd.')
     return error('cluster', f'the API server is ready, but refuses to list Nodes: {said}',
                  'Controllers and kubelets are refused in the same way: what is stored can be neither read nor changed.', step,
-                 evidence=[Evidence(said, 'Nodes', None, nodes.at)], explained_by=(NO_QUORUM, NOSPACE))
+                 evidence=[Evidence(said, 'Nodes', None, nodes.at)], explained_by=(NO_QUORUM, NOSPACE, CORRUPT))
 
 
 _READS = ('apiserver_probe', 'Containers', 'StaticPodStatuses', 'ServiceList', 'MachineStatuses', 'EtcdStatus', 'EtcdAlarmList', 'KubePrismStatuses',

@@ -16,7 +16,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.guide.presence impo
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import ALL, Check, Outcome, Threshold, ok, unknown
 from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import NO_QUORUM, NOSPACE, NOT_BOOTSTRAPPED, down, stale, unreachable
-from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import API_DOWN, api_server_down, kubelet_down, node_ready
+from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import API_DOWN, CORRUPT, api_server_down, kubelet_down, node_ready
 from ansible_collections.talosops.talos.plugins.module_utils.judge.sections import CUSTOM, KEYS
 from ansible_collections.talosops.talos.plugins.module_utils.judge.signatures import CATALOGUE, RECENT_SECONDS, logs_of
 
@@ -82,9 +82,9 @@ def _facts(view, hit):
     if caller is not None:
         facts += [f'clock:{caller.key}', unreachable(caller)]
     if section.startswith('etcd.'):
-        facts += [NO_QUORUM, NOSPACE]
+        facts += [NO_QUORUM, NOSPACE, CORRUPT]
     if section.startswith(('controlplane.', 'kubernetes_api.', 'kubelet.')):
-        facts += [NOT_BOOTSTRAPPED, NO_QUORUM, NOSPACE, API_DOWN, kubelet_down(hit.machine)]
+        facts += [NOT_BOOTSTRAPPED, NO_QUORUM, NOSPACE, CORRUPT, API_DOWN, kubelet_down(hit.machine)]
         facts += [fact for plane in view.control_planes for fact in (api_server_down(plane), unreachable(plane))]
     peer = _peer(view, hit)
     if 'peer' in hit.groups:

@@ -41,6 +41,11 @@ def down(machine):
     return f'etcd.down:{machine.key}'
 
 
+def learner(machine):
+    """The fact that etcd of this machine does not become a voter."""
+    return f'etcd.learner:{machine.key}'
+
+
 def stale(member_id):
     """The fact that this member has no machine any more."""
     return f'etcd.member_stale:{member_id}'

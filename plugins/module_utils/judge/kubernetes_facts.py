@@ -31,6 +31,11 @@ def api_server_down(machine):
     return f'apiserver.down:{machine.key}'
 
 
+def nowhere(component):
+    """The fact that this component of the control plane is ready on no node."""
+    return f'component.nowhere:{component}'
+
+
 def kubelet_down(machine):
     """The fact that the kubelet of this machine does not run, or is not healthy."""
     return f'kubelet.down:{machine.key}'

@@ -207,6 +207,18 @@ def test_a_difference_that_passes(passing):
     assert one(judged(snapshot), DIFFER)['verdict'] == 'info'
 
 
+def test_arguments_with_which_a_component_does_not_run_are_told_there():
+    """Also where more nodes have them than have not."""
+    snapshot = old()
+    for name in ('cp1', 'cp2'):
+        container_of(node(snapshot, name), 'kube-apiserver')['command'].append('--feature-gates=Gone=true')
+        crash(snapshot, node(snapshot, name), 'kube-apiserver')
+    finding = one(judged(snapshot), DIFFER)
+    assert finding['verdict'] == 'info' and 'cp1 and cp2' in finding['means']
+    container_of(node(snapshot, 'cp2'), 'kube-apiserver')['command'].pop()
+    assert one(judged(snapshot), DIFFER)['verdict'] == 'info'
+
+
 def test_whether_another_version_of_talos_is_the_reason_is_unknown_where_a_version_is():
     snapshot = old()
     container_of(node(snapshot, 'cp1'), 'kube-apiserver')['command'].append('--goaway-chance=0.001')

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.talosops.talos.plugins.module_utils.guide import kubelet
+from ansible_collections.talosops.talos.plugins.module_utils.guide import control_plane, kubelet
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import Datum
 from tests.unit.guide import judging
+from tests.unit.guide.control_plane_states import crash
 from tests.unit.guide.judging import READ, ago, findings, lose, node, one, recording, verdict_of
 from tests.unit.guide.kubelet_changes import aged, assertion, controller_failed, csr, kube, log, lose_kube, pod_waits, pods_of, raise_alarm, report
 from tests.unit.guide.test_kubelet_service import set_kubelet
@@ -160,6 +161,16 @@ def test_an_older_request_that_was_overtaken_does_not_count():
     csr(snapshot, 'csr-1', signer=SIGNER, age=4000)
     csr(snapshot, 'csr-2', signer=SIGNER, age=1000, state='Issued')
     assert findings(report(snapshot), CLIENT) == []
+
+
+@pytest.mark.parametrize('crashed, linked', [(('cp1', 'cp2', 'cp3'), True), (('cp1', 'cp2'), False)])
+def test_a_controller_manager_that_runs_nowhere_is_the_cause(crashed, linked):
+    snapshot = aged()
+    csr(snapshot, signer=SIGNER)
+    for name in crashed:
+        crash(snapshot, judging.node(snapshot, name), 'kube-controller-manager')
+    finding = one(report(snapshot, checks=(*kubelet.CHECKS, *control_plane.CHECKS)), CLIENT)
+    assert {cause.split('/')[0] for cause in finding['because_of']} == ({'controlplane.component_down'} if linked else set())
 
 
 @pytest.mark.parametrize('why', ['manager', 'manifests', 'nobody', 'stranger', 'frozen', 'who knows'])

@@ -214,6 +214,28 @@ def test_an_api_server_without_etcd_is_told_of_etcd():
     assert any(cause.startswith('etcd.crash_loop/') for cause in finding['because_of'])
 
 
+def test_the_api_server_of_a_learner_is_told_of_etcd():
+    snapshot = old()
+    machine = node(snapshot, 'cp3')
+    silent(snapshot, machine)
+    machine.value('EtcdStatus')['is_learner'] = True
+    for plane in planes(snapshot):
+        next(m for m in plane.value('EtcdMemberList')['members'] if m['hostname'] == 'cp3')['is_learner'] = True
+    finding = one(judged(snapshot, WITH_CAUSES), SERVER)
+    assert finding['verdict'] == 'info' and 'a learner' in finding['means']
+    assert any(cause.startswith('etcd.learner_stuck/') for cause in finding['because_of'])
+
+
+def test_corrupt_data_in_etcd_is_the_cause():
+    snapshot = old()
+    for machine in planes(snapshot):
+        unready(snapshot, machine, 'etcd')
+        machine.value('EtcdAlarmList')['member_alarms'] = [{'member_id': machine.value('EtcdStatus')['member_id'], 'alarm': 'CORRUPT'}]
+    dead_endpoint(snapshot, 'not_ready')
+    finding = one(judged(snapshot, WITH_CAUSES), API)
+    assert finding['verdict'] == 'critical' and {cause.split('/')[0] for cause in finding['because_of']} == {'etcd.alarm_corrupt'}
+
+
 def test_a_machine_that_is_gone_has_no_api_server_to_miss():
     """Installed anew under another name: discovery has forgotten the old machine, etcd and the talosconfig have not."""
     snapshot = old()
@@ -237,6 +259,17 @@ def test_an_endpoint_that_leads_nowhere_while_the_servers_serve():
     finding = one(judged(snapshot), ENDPOINT)
     assert finding['verdict'] == 'error' and 'https://10.5.0.100:6443' in finding['title'] and 'the VIP' in finding['means']
     assert 'kubectl --server https://10.5.0.2:6443' in finding['next_step'] and verdict_of(judged(snapshot), API) == 'ok'
+
+
+def test_the_vip_on_a_node_whose_api_server_does_not_run():
+    snapshot = old()
+    holder = next(m for m in planes(snapshot) if '10.5.0.100' in (m.address, *m.addresses))
+    silent(snapshot, holder)
+    crash(snapshot, holder, 'kube-apiserver')
+    dead_endpoint(snapshot, 'refused')
+    finding = one(judged(snapshot, WITH_CAUSES), ENDPOINT)
+    assert f'the VIP, which {holder.name} holds' in finding['means'] and f'Get the API server of {holder.name} to serve' in finding['next_step']
+    assert {cause.split('/')[0] for cause in finding['because_of']} == {'controlplane.component_down'}
 
 
 def test_the_vip_that_nobody_holds_is_the_cause():

@@ -271,6 +271,15 @@ def _diagnostics(cluster, name):
         return len(call('/cosi.resource.State/List', request)[0])
 
 
+def test_a_bootstrap_token_asks_to_be_the_machine_that_has_no_node():
+    told = {'name': 'csr-new', 'signer': 'kubernetes.io/kube-apiserver-client-kubelet', 'username': 'system:bootstrap:q9pyzr', 'state': 'Pending'}
+    nodes = dict.fromkeys(('cp-1', 'cp-2', 'cp-3', 'w-1'), 'Ready')
+    with Cluster.from_state({'k8s': {'csrs': [told, {**told, 'name': 'csr-told', 'dns': ['w-9']}], 'nodes': nodes}}) as cluster:
+        for name, wanted in (('csr-new', 'w-2'), ('csr-told', 'w-9')):
+            request = x509.load_pem_x509_csr(base64.b64decode(admin(cluster)(f'{CSRS}/{name}')[1]['spec']['request']))
+            assert request.subject.rfc4514_string() == f'CN=system:node:{wanted},O=system:nodes'
+
+
 def test_an_approved_request_is_issued_and_the_diagnostic_ends():
     with Cluster.from_state({'k8s': {'csrs': [SERVING]}, 'diagnostics': [{'node': 'w-2', 'id': 'kubelet-csr'}]}) as cluster:
         kube = admin(cluster)
