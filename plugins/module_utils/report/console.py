@@ -15,6 +15,8 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge.sections impo
 from ansible_collections.talosops.talos.plugins.module_utils.report import short, words
 
 WIDTH = 100
+# What is quoted is not wider than a wide screen: lines of logs in JSON have no blanks.
+SCREEN = 120
 FINDINGS_MOST = 20
 UNKNOWN_MOST = 3
 ROOTS_MOST = 5
@@ -248,7 +250,7 @@ def _entry(verdict, text, indent, paint):
 
 def _detail(label, text, indent):
     lead = ' ' * (indent + _COLUMN)
-    return _wrap(words.clean(text), f'{lead}{label:<7}', lead + ' ' * 7)
+    return words.wrap(words.clean(text), f'{lead}{label:<7}', lead + ' ' * 7, WIDTH, screen=SCREEN if label == 'seen' else None)
 
 
 def _wrap(text, first, rest):

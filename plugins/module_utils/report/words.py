@@ -22,9 +22,10 @@ def clean(text, most=None):
     return line if most is None or len(line) <= most else line[:most - 1] + '…'
 
 
-def wrap(text, first, rest, width):
-    """Lines of at most so many columns; a word that is longer than a line (a path, an id) stays whole."""
-    return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=rest, break_long_words=False,
+def wrap(text, first, rest, width, screen=None):
+    """Lines of at most so many columns; a word that is longer than a line (a path, an id) stays whole, where C(screen) columns hold it."""
+    longest = max(map(len, text.split()), default=0)
+    return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=rest, break_long_words=screen is not None and longest > screen - len(rest),
                          break_on_hyphens=False) or [first.rstrip()]
 
 

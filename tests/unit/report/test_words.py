@@ -57,3 +57,10 @@ def test_evidence_says_where_and_when():
     assert words.evidence(report, {'node': 'cp1', 'source': 'log etcd', 'at': '2026-11-22T10:00:01.5Z', 'text': 'x\ty'}) == 'cp1 log etcd 10:00:01Z: x y'
     assert words.evidence(report, {'node': None, 'source': 'log', 'at': '2026-11-20T10:00:01Z', 'text': 'x'}) == 'log 2026-11-20T10:00:01Z: x'
     assert words.evidence(report, {'node': None, 'source': None, 'at': None, 'text': 'x' * 400}) == 'x' * 299 + '…'
+
+
+def test_a_word_is_broken_only_where_no_screen_holds_it():
+    path, line = '/var/lib/' + 'p' * 80, '{"level":"warn",' + 'x' * 130
+    assert path in words.wrap(f'see {path}', '  ', '    ', 60, screen=120)[1] and line in words.wrap(f'see {line}', '  ', '    ', 100)[1]
+    lines = words.wrap(f'see {line}', '  ', '    ', 100, screen=120)
+    assert max(map(len, lines)) <= 100 and ''.join(''.join(lines).split()) == f'see{line}'
