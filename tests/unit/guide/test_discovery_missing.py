@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.talosops.talos.plugins.module_utils.api.errors import READ
+from ansible_collections.talosops.talos.plugins.module_utils.api.errors import READ, REFUSED
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import Datum
 from tests.unit.guide import states
 
@@ -46,6 +46,15 @@ def test_one_machine_lacks_one_member():
     assert (found['verdict'], found['subject'], found['nodes']) == ('error', states.named(snap, 'cp2').key, ['cp2', 'w1'])
     assert 'lacks w1' in found['title']
     assert states.above_info(judged) == {DIFFER: 'error'}
+
+
+def test_a_list_with_which_too_few_were_compared_is_not_called_right():
+    snap = states.snapshot()
+    for machine in snap.answering():
+        if machine.name != 'w1':
+            machine.data['Members'] = Datum(REFUSED)
+    assert states.verdict(states.report(snap), DIFFER) == 'unknown'
+    assert [f['subject'] for f in states.findings(states.report(snap), DIFFER)] == ['cluster']
 
 
 def test_a_machine_cut_off_sees_itself_alone():
