@@ -26,8 +26,8 @@ from ansible_collections.talosops.talos.plugins.module_utils.api.errors import I
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.tasks import (
     access, api_check, certsans_check, client_config, control_plane_check, controller_runtime_check, diagnose, etcd_health, health,
-    kubeconfig, kubelet_check, kubernetes_api_check, kubernetes_csr, logs, members, network_check, own_checks, report, requirements_check,
-    resource_info, service_info, snapshot,
+    kubeconfig, kubelet_check, kubernetes_api_check, kubernetes_csr, kubernetes_node, logs, members, network_check, own_checks, report,
+    requirements_check, resource_info, service_info, snapshot,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.tasks.arguments import SPECS
 from ansible_collections.talosops.talos.plugins.module_utils.tasks.outcome import outcome
@@ -47,6 +47,7 @@ RUN = {
     'talos_kubelet_check': kubelet_check.run,
     'talos_kubernetes_api_check': kubernetes_api_check.run,
     'talos_kubernetes_csr': kubernetes_csr.run,
+    'talos_kubernetes_node': kubernetes_node.run,
     'talos_logs': logs.run,
     'talos_members': members.run,
     'talos_network_check': network_check.run,
@@ -59,7 +60,8 @@ RUN = {
 # Of Kubernetes these ask nothing: a kubeconfig among the defaults of the action group may be the very file that is to be made.
 WITHOUT_KUBERNETES = ('talos_kubeconfig', 'talos_logs', 'talos_resource_info', 'talos_service_info')
 # What is made of their result on the control node, by what it is called in an error.
-BROUGHT_BACK = {'talos_snapshot': 'a snapshot', 'talos_diagnose': 'a snapshot', 'talos_kubeconfig': 'a kubeconfig', 'talos_client_config': 'endpoints'}
+BROUGHT_BACK = {'talos_snapshot': 'a snapshot', 'talos_diagnose': 'a snapshot', 'talos_kubeconfig': 'a kubeconfig', 'talos_client_config': 'endpoints',
+                'talos_kubernetes_node': 'a Node'}
 COLORS = {v.CRITICAL: 'bright red', v.ERROR: 'red', v.WARNING: 'yellow', v.UNKNOWN: 'cyan', v.INFO: 'blue', v.OK: 'green'}
 LOCALHOST = ('localhost', '127.0.0.1', '::1')
 
@@ -99,7 +101,11 @@ class ActionModule(ActionBase):
             return self._ship(params, task_vars, is_local)
         if is_local or not connects:  # a snapshot lies on the control node, whatever the host is
             return self._here(params, task_vars, check_mode, say)
+        if self.module == 'talos_kubernetes_node':
+            kubernetes_node.prepare(params, check_mode)
         result = self._ship(params, task_vars, is_local)
+        if kubernetes_node.BACKUP in result:
+            return kubernetes_node.keep_backup(result, params)
         if snapshot.ARCHIVE in result:
             kept = snapshot.keep_archive(result, params, os.getcwd())
             return diagnose.finish(kept, params) if self.module == 'talos_diagnose' else kept
@@ -141,7 +147,7 @@ class ActionModule(ActionBase):
             prefix = f'Unsupported parameters for ({COLLECTION}.{self.module}) module: ' if isinstance(error, UnsupportedError) else ''
             raise InputError(prefix + error.msg)
         params = checked.validated_parameters
-        for name in ('snapshot', 'report_dir', 'reports', 'path'):
+        for name in ('snapshot', 'report_dir', 'reports', 'path', 'backup_dir'):
             if params.get(name):
                 params[name] = [os.path.abspath(path) for path in params[name]] if name == 'reports' else os.path.abspath(params[name])
         if params.get('checks') is not None:

@@ -64,6 +64,9 @@ RESOURCES = {
         Resource('certificates.k8s.io', 'certificatesigningrequests', 'CertificateSigningRequest', kubernetes_csrs.csrs, namespaced=False,
                  fields=('spec.signerName',), short='csr'),
         Resource('coordination.k8s.io', 'leases', 'Lease', kubernetes_nodes.leases, has_status=False),
+        # None, until somebody makes one.
+        Resource('', 'persistentvolumes', 'PersistentVolume', lambda _model: [], namespaced=False, short='pv'),
+        Resource('storage.k8s.io', 'volumeattachments', 'VolumeAttachment', lambda _model: [], namespaced=False),
     )
 }
 

@@ -158,6 +158,19 @@ SPECS = {
         },
         'mutually_exclusive': EXCLUSIVE,
     },
+    'talos_kubernetes_node': {
+        'argument_spec': {
+            **CONNECTION,
+            'name': {'type': 'str', 'required': True},
+            'uid': {'type': 'str', 'required': True},
+            'state': {'type': 'str', 'choices': ['absent'], 'default': 'absent'},
+            'backup_dir': {'type': 'path', 'required': True},
+            'expected_nodes': {'type': 'list', 'elements': 'str'},
+            'confirm': {'type': 'list', 'elements': 'str'},
+            'verify_seconds': {'type': 'float', 'default': 120.0},
+        },
+        'mutually_exclusive': EXCLUSIVE,
+    },
     # It never connects, and takes the connection options so that module_defaults for the action group fit every module.
     'talos_report': {
         'argument_spec': {

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from running import Ansible, elsewhere
 
-from tests.simulator import Cluster
+from tests.simulator import Cluster, kubernetes_nodes
 
 DOORS = ('in_process', 'async', 'shipped')
 
@@ -64,18 +64,22 @@ def test_a_talosconfig_that_is_no_file_or_is_encrypted_is_refused(tmp_path):
         assert said['content']['msg'] == ('The talosconfig was given as content, so there is no file to change. Name the file in the option talosconfig.')
 
 
-CSR = 'talosops.talos.talos_kubernetes_csr'
+CSR, NODE = (f'talosops.talos.talos_{name}' for name in ('kubernetes_csr', 'kubernetes_node'))
 
 
 @pytest.mark.parametrize('door', DOORS)
 def test_what_changes_a_cluster(tmp_path, door):
     """Each is told in check mode, done, and not done again; a refusal is one sentence."""
     asked = {'signer': 'kubernetes.io/kubelet-serving', 'username': 'system:node:w-1', 'dns': ['w-1'], 'age': '20m', 'state': 'Pending'}
-    state = {'k8s': {'csrs': [{**asked, 'name': 'csr-right', 'ips': ['10.5.0.21']},
-                              {**asked, 'name': 'csr-foreign', 'username': 'system:node:w-2', 'ips': ['10.5.0.21']}]}}
+    gone = {'ready': 'Unknown', 'since': '-3h', 'internal_ip': '10.5.0.29'}
+    csrs = [{**asked, 'name': 'csr-right', 'ips': ['10.5.0.21']}, {**asked, 'name': 'csr-foreign', 'username': 'system:node:w-2', 'ips': ['10.5.0.21']}]
+    state = {'k8s': {'nodes': {**dict.fromkeys(('cp-1', 'cp-2', 'cp-3', 'w-1', 'w-2'), 'Ready'), 'w-9': gone}, 'csrs': csrs}}
     with Cluster.from_state(state, name='prod') as cluster:
+        uids = {name: kubernetes_nodes.node_uid(cluster.model, name) for name in ('w-1', 'w-9')}
+        stale, live = ({'name': name, 'uid': uids[name], 'backup_dir': 'kept', 'verify_seconds': 0} for name in ('w-9', 'w-1'))
         steps = [('csr_told', {CSR: {}, 'check_mode': True, 'diff': True}), ('csr', {CSR: {}, 'diff': True}), ('csr_again', {CSR: {}}),
-                 ('csr_refused', {CSR: {'csrs': ['csr-foreign']}})]
+                 ('csr_refused', {CSR: {'csrs': ['csr-foreign']}}), ('node_told', {NODE: stale, 'check_mode': True, 'diff': True}), ('node', {NODE: stale}),
+                 ('node_again', {NODE: stale}), ('node_refused', {NODE: live})]
         if door == 'async':
             steps = [(name, task) for name, task in steps if 'check_mode' not in task]
         said = through(door, cluster, tmp_path, *steps).results
@@ -83,4 +87,10 @@ def test_what_changes_a_cluster(tmp_path, door):
         assert said['csr']['approved'] == ['csr-right'] and not said['csr_again']['changed']
         assert 'csr_told' not in said or said['csr_told']['approved'] == ['csr-right']
         assert said['csr_refused']['failed'] and 'must not be approved: ' in said['csr_refused']['msg']
-        assert sent == ['update certificatesigningrequests/approval csr-right']
+        assert said['node']['changed'] and not said['node_again']['changed'] and 'w-9' not in cluster.model.kubernetes_nodes
+        [kept] = (tmp_path / 'kept').iterdir()
+        assert str(kept) == said['node']['backup_file'] and json.loads(kept.read_text())['metadata']['uid'] == uids['w-9']
+        assert stat.S_IMODE(kept.stat().st_mode) == 0o600 and 'backup_object' not in said['node']
+        assert 'node_told' not in said or said['node_told']['changed'] and said['node_told']['backup_file'] is None
+        assert said['node_refused']['failed'] and said['node_refused']['msg'].startswith('Node w-1 is not deleted. Node w-1 is Ready. ')
+        assert sent == ['update certificatesigningrequests/approval csr-right', 'delete nodes w-9']

@@ -7,10 +7,11 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+from unittest import mock
 
 from ansible_collections.talosops.talos.plugins.module_utils.tasks import access
 from ansible_collections.talosops.talos.plugins.module_utils.tasks.arguments import SPECS
-from tests.simulator import Cluster
+from tests.simulator import Cluster, apid
 from tests.tools.direct import calls
 
 TASKS = 'ansible_collections.talosops.talos.plugins.module_utils.tasks.'
@@ -45,5 +46,6 @@ class Bed:
 
 @contextlib.contextmanager
 def bed(state=None, **options):
-    with Cluster.from_state(state or {}, name='prod', **options) as cluster, calls(cluster):
+    """A L(Bed) of a simulated cluster, in which an address that nobody has is found out sooner than by a real machine."""
+    with mock.patch.object(apid, 'NO_ROUTE_AFTER', 0.05), Cluster.from_state(state or {}, name='prod', **options) as cluster, calls(cluster):
         yield Bed(cluster)
