@@ -25,9 +25,9 @@ from ansible.utils.display import Display
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.tasks import (
-    access, api_check, certsans_check, client_config, control_plane_check, controller_runtime_check, diagnose, etcd_health, health,
-    kubeconfig, kubelet_check, kubernetes_api_check, kubernetes_csr, kubernetes_node, logs, members, network_check, own_checks, report,
-    requirements_check, resource_info, service_info, snapshot,
+    access, api_check, certsans_check, client_config, control_plane_check, controller_runtime_check, diagnose, etcd_alarm, etcd_defragment,
+    etcd_files, etcd_health, etcd_snapshot, health, kubeconfig, kubelet_check, kubernetes_api_check, kubernetes_csr, kubernetes_node, logs, members,
+    network_check, own_checks, report, requirements_check, resource_info, service_info, snapshot,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.tasks.arguments import SPECS
 from ansible_collections.talosops.talos.plugins.module_utils.tasks.outcome import outcome
@@ -41,7 +41,10 @@ RUN = {
     'talos_control_plane_check': control_plane_check.run,
     'talos_controller_runtime_check': controller_runtime_check.run,
     'talos_diagnose': diagnose.run,
+    'talos_etcd_alarm': etcd_alarm.run,
+    'talos_etcd_defragment': etcd_defragment.run,
     'talos_etcd_health': etcd_health.run,
+    'talos_etcd_snapshot': etcd_snapshot.run,
     'talos_health': health.run,
     'talos_kubeconfig': kubeconfig.run,
     'talos_kubelet_check': kubelet_check.run,
@@ -58,10 +61,13 @@ RUN = {
     'talos_snapshot': snapshot.run,
 }
 # Of Kubernetes these ask nothing: a kubeconfig among the defaults of the action group may be the very file that is to be made.
-WITHOUT_KUBERNETES = ('talos_kubeconfig', 'talos_logs', 'talos_resource_info', 'talos_service_info')
+WITHOUT_KUBERNETES = ('talos_etcd_alarm', 'talos_etcd_defragment', 'talos_etcd_snapshot', 'talos_kubeconfig', 'talos_logs', 'talos_resource_info',
+                      'talos_service_info')
 # What is made of their result on the control node, by what it is called in an error.
 BROUGHT_BACK = {'talos_snapshot': 'a snapshot', 'talos_diagnose': 'a snapshot', 'talos_kubeconfig': 'a kubeconfig', 'talos_client_config': 'endpoints',
-                'talos_kubernetes_node': 'a Node'}
+                'talos_kubernetes_node': 'a Node', 'talos_etcd_snapshot': 'a snapshot of etcd'}
+# What is seen on the control node of a file there, for a task that runs elsewhere: an etcd_backup.File.
+SEEN_HERE = {'talos_etcd_snapshot': lambda params: etcd_snapshot.at(params['dest'])}
 COLORS = {v.CRITICAL: 'bright red', v.ERROR: 'red', v.WARNING: 'yellow', v.UNKNOWN: 'cyan', v.INFO: 'blue', v.OK: 'green'}
 LOCALHOST = ('localhost', '127.0.0.1', '::1')
 
@@ -103,6 +109,10 @@ class ActionModule(ActionBase):
             return self._here(params, task_vars, check_mode, say)
         if self.module == 'talos_kubernetes_node':
             kubernetes_node.prepare(params, check_mode)
+        if self.module in SEEN_HERE:
+            params['access'] = replace(found, backup=etcd_files.to_plain(SEEN_HERE[self.module](params)))
+        if self.module == 'talos_etcd_snapshot':
+            return self._fetch(params, task_vars, check_mode)
         result = self._ship(params, task_vars, is_local)
         if kubernetes_node.BACKUP in result:
             return kubernetes_node.keep_backup(result, params)
@@ -124,6 +134,17 @@ class ActionModule(ActionBase):
                     'by "connection: local" or by ansible_connection in the vars of a play. Set it for hosts in the inventory instead.')
             result['warnings'] = [*result.get('warnings', ()), said]
         return result
+
+    def _fetch(self, params, task_vars, check_mode):
+        """A snapshot of etcd, made elsewhere: its file comes over the connection, because it is too large for a result."""
+        shell = self._connection._shell  # pylint: disable=protected-access
+        if shell.tmpdir is None:
+            self._make_tmp_path()
+        path = shell.join_path(shell.tmpdir, 'etcd-snapshot')
+        result = self._ship({**params, 'dest': path}, task_vars, False)
+        if result.get('failed'):
+            return result
+        return etcd_snapshot.fetched(result, params, lambda to: self._connection.fetch_file(path, to), check_mode)
 
     def _ship(self, params, task_vars, is_local):
         """Run the module file where the connection leads, with what was found here."""
@@ -147,7 +168,7 @@ class ActionModule(ActionBase):
             prefix = f'Unsupported parameters for ({COLLECTION}.{self.module}) module: ' if isinstance(error, UnsupportedError) else ''
             raise InputError(prefix + error.msg)
         params = checked.validated_parameters
-        for name in ('snapshot', 'report_dir', 'reports', 'path', 'backup_dir'):
+        for name in ('snapshot', 'report_dir', 'reports', 'path', 'backup_dir', 'dest'):
             if params.get(name):
                 params[name] = [os.path.abspath(path) for path in params[name]] if name == 'reports' else os.path.abspath(params[name])
         if params.get('checks') is not None:

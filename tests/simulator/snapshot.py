@@ -1,6 +1,9 @@
 # Copyright (c) 2026, The talosops.talos maintainers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An etcd snapshot: a bbolt database with the SHA-256 of its bytes behind it (talos-api 5.4). Small, whatever the member's size."""
+"""An etcd snapshot: a bbolt database with the SHA-256 of its bytes behind it (talos-api 5.4). Small, whatever the member's size.
+
+As in etcd's own, the ids of the members stand in it without leading zeros.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,10 @@ def make(node):
     """The bytes of the snapshot of a machine's member."""
     etcd = node.model.etcd
     name = f'{etcd.ids[node.name]}/{etcd.given["raft_term"]}'.encode()
+    members = '/'.join(format(member.number, 'x') for member in etcd.members(node)).encode()
     pages = [_meta(number) for number in (0, 1)]
     pages.append(_page(2, _FREELIST, 0, b''))
-    pages.append(_page(3, _LEAF, 1, struct.pack('<IIII', 0, 16, len(name), 0) + name))
+    pages.append(_page(3, _LEAF, 1, struct.pack('<IIII', 0, 16, len(name), len(members)) + name + members))
     filler = hashlib.sha256(name).digest() * (_PAGE // 32)
     data = b''.join(pages) + filler * (_PAGES - len(pages))
     return data + hashlib.sha256(data).digest()

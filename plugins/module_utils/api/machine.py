@@ -106,6 +106,20 @@ class Machine:
         kept = data[-limit_bytes:] if newest else data[:limit_bytes]
         return Stream(bytes(kept), error is None and not truncated, error, truncated)
 
+    def data(self, method, request=None, timeout=None):
+        """Iterator of the pieces of a stream of common.Data, for what is too large to be held as a whole.
+
+        Raises when the stream breaks: what came before is then not all of it.
+        """
+        asked = self._asked(method, request)
+        stream = self._stream(method, request, timeout, asked)
+        try:
+            for message in stream:
+                self._check(message, method, asked)
+                yield message['bytes']
+        finally:
+            stream.close()
+
     def resources(self, kind, namespace, timeout=None, parse=True):
         """All resources of a type (its full name, exact case): a list of what api/spec.py: resource() makes."""
         request = {'namespace': namespace, 'type': kind}

@@ -31,7 +31,8 @@ class Access:
     """C(context) of the talosconfig, C(kube) a Source or None, C(cluster) its name in reports.
 
     C(directory) is the working directory of the run, below which reports are written; None where this is not the
-    control node. C(local_file) is a talosconfig that lies in it (talosconfig.facts).
+    control node. C(local_file) is a talosconfig that lies in it (talosconfig.facts). C(backup) is what the control node saw of a
+    file there, for a task that runs elsewhere (etcd_files.to_plain).
     """
 
     context: talosconfig.Context
@@ -40,6 +41,7 @@ class Access:
     directory: str | None = None
     local_file: str | None = None
     tmp_dir: str | None = None
+    backup: dict | None = None
 
 
 def find(params, host=None, read=None):

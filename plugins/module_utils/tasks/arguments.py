@@ -171,6 +171,36 @@ SPECS = {
         },
         'mutually_exclusive': EXCLUSIVE,
     },
+    'talos_etcd_alarm': {
+        'argument_spec': {
+            **CONNECTION,
+            'alarm': {'type': 'str', 'choices': ['NOSPACE', 'CORRUPT'], 'default': 'NOSPACE'},
+            'state': {'type': 'str', 'choices': ['absent'], 'default': 'absent'},
+            'settle': {'type': 'float', 'default': 15.0},
+        },
+        'mutually_exclusive': EXCLUSIVE,
+    },
+    'talos_etcd_defragment': {
+        'argument_spec': {
+            **CONNECTION,
+            'members': {'type': 'list', 'elements': 'str'},
+            'threshold': {'type': 'float', 'default': 0.5},
+            'min_bytes': {'type': 'int', 'default': 100 * 1024 * 1024},
+            'pause': {'type': 'float', 'default': 60.0},
+            'member_timeout': {'type': 'float', 'default': 300.0},
+            'confirm': {'type': 'str'},
+        },
+        'mutually_exclusive': EXCLUSIVE,
+    },
+    'talos_etcd_snapshot': {
+        'argument_spec': {
+            **CONNECTION,
+            'dest': {'type': 'path', 'required': True},
+            'max_age': {'type': 'str', 'default': '1h'},
+            'transfer_timeout': {'type': 'float', 'default': 600.0},
+        },
+        'mutually_exclusive': EXCLUSIVE,
+    },
     # It never connects, and takes the connection options so that module_defaults for the action group fit every module.
     'talos_report': {
         'argument_spec': {
