@@ -26,8 +26,8 @@ from ansible_collections.talosops.talos.plugins.module_utils.api.errors import I
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.tasks import (
     access, api_check, certsans_check, client_config, control_plane_check, controller_runtime_check, diagnose, etcd_alarm, etcd_defragment,
-    etcd_files, etcd_health, etcd_snapshot, health, kubeconfig, kubelet_check, kubernetes_api_check, kubernetes_csr, kubernetes_node, logs, members,
-    network_check, own_checks, report, requirements_check, resource_info, service_info, snapshot,
+    etcd_files, etcd_health, etcd_snapshot, health, kubeconfig, kubelet_check, kubernetes_api_check, kubernetes_csr, kubernetes_node, logs,
+    members, network_check, own_checks, report, requirements_check, resource_info, service, service_info, snapshot,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.tasks.arguments import SPECS
 from ansible_collections.talosops.talos.plugins.module_utils.tasks.outcome import outcome
@@ -57,12 +57,13 @@ RUN = {
     'talos_report': report.run,
     'talos_requirements_check': requirements_check.run,
     'talos_resource_info': resource_info.run,
+    'talos_service': service.run,
     'talos_service_info': service_info.run,
     'talos_snapshot': snapshot.run,
 }
 # Of Kubernetes these ask nothing: a kubeconfig among the defaults of the action group may be the very file that is to be made.
 WITHOUT_KUBERNETES = ('talos_etcd_alarm', 'talos_etcd_defragment', 'talos_etcd_snapshot', 'talos_kubeconfig', 'talos_logs', 'talos_resource_info',
-                      'talos_service_info')
+                      'talos_service', 'talos_service_info')
 # What is made of their result on the control node, by what it is called in an error.
 BROUGHT_BACK = {'talos_snapshot': 'a snapshot', 'talos_diagnose': 'a snapshot', 'talos_kubeconfig': 'a kubeconfig', 'talos_client_config': 'endpoints',
                 'talos_kubernetes_node': 'a Node', 'talos_etcd_snapshot': 'a snapshot of etcd'}

@@ -135,8 +135,7 @@ def _service(operation, done):
         if not idle and service == 'kubelet':
             lifecycle.restart_kubelet(node)
         elif not idle:
-            node.services[service] = ('Finished', '?') if operation == 'stop' else ('Running', 'OK')
-            node.model.changed()
+            lifecycle.change_extension(node, service, operation)
         await _answer(send, 'ServiceResponse', {'resp': f'Service "{service}" {done}'})
 
     return change

@@ -201,6 +201,17 @@ SPECS = {
         },
         'mutually_exclusive': EXCLUSIVE,
     },
+    'talos_service': {
+        'argument_spec': {
+            **CONNECTION,
+            'node': {'type': 'str', 'required': True},
+            'service': {'type': 'str', 'required': True},
+            'state': {'type': 'str', 'choices': ['restarted', 'started', 'stopped'], 'required': True},
+            'only_unhealthy': {'type': 'bool', 'default': False},
+            'wait': {'type': 'float', 'default': 120.0},
+        },
+        'mutually_exclusive': EXCLUSIVE,
+    },
     # It never connects, and takes the connection options so that module_defaults for the action group fit every module.
     'talos_report': {
         'argument_spec': {

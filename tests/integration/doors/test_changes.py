@@ -64,7 +64,7 @@ def test_a_talosconfig_that_is_no_file_or_is_encrypted_is_refused(tmp_path):
         assert said['content']['msg'] == ('The talosconfig was given as content, so there is no file to change. Name the file in the option talosconfig.')
 
 
-CSR, NODE = (f'talosops.talos.talos_{name}' for name in ('kubernetes_csr', 'kubernetes_node'))
+CSR, NODE, SERVICE = (f'talosops.talos.talos_{name}' for name in ('kubernetes_csr', 'kubernetes_node', 'service'))
 
 
 @pytest.mark.parametrize('door', DOORS)
@@ -73,13 +73,16 @@ def test_what_changes_a_cluster(tmp_path, door):
     asked = {'signer': 'kubernetes.io/kubelet-serving', 'username': 'system:node:w-1', 'dns': ['w-1'], 'age': '20m', 'state': 'Pending'}
     gone = {'ready': 'Unknown', 'since': '-3h', 'internal_ip': '10.5.0.29'}
     csrs = [{**asked, 'name': 'csr-right', 'ips': ['10.5.0.21']}, {**asked, 'name': 'csr-foreign', 'username': 'system:node:w-2', 'ips': ['10.5.0.21']}]
-    state = {'k8s': {'nodes': {**dict.fromkeys(('cp-1', 'cp-2', 'cp-3', 'w-1', 'w-2'), 'Ready'), 'w-9': gone}, 'csrs': csrs}}
+    state = {'k8s': {'nodes': {**dict.fromkeys(('cp-1', 'cp-2', 'cp-3', 'w-1', 'w-2'), 'Ready'), 'w-9': gone}, 'csrs': csrs},
+             'nodes': {'w-2': {'services': {'kubelet': ['Failed', '?']}}}}
     with Cluster.from_state(state, name='prod') as cluster:
         uids = {name: kubernetes_nodes.node_uid(cluster.model, name) for name in ('w-1', 'w-9')}
         stale, live = ({'name': name, 'uid': uids[name], 'backup_dir': 'kept', 'verify_seconds': 0} for name in ('w-9', 'w-1'))
+        kubelet = {'node': 'w-2', 'service': 'kubelet', 'state': 'restarted', 'only_unhealthy': True}
         steps = [('csr_told', {CSR: {}, 'check_mode': True, 'diff': True}), ('csr', {CSR: {}, 'diff': True}), ('csr_again', {CSR: {}}),
                  ('csr_refused', {CSR: {'csrs': ['csr-foreign']}}), ('node_told', {NODE: stale, 'check_mode': True, 'diff': True}), ('node', {NODE: stale}),
-                 ('node_again', {NODE: stale}), ('node_refused', {NODE: live})]
+                 ('node_again', {NODE: stale}), ('node_refused', {NODE: live}), ('service_told', {SERVICE: kubelet, 'check_mode': True, 'diff': True}),
+                 ('service', {SERVICE: kubelet}), ('service_again', {SERVICE: kubelet}), ('service_refused', {SERVICE: {**kubelet, 'service': 'etcd'}})]
         if door == 'async':
             steps = [(name, task) for name, task in steps if 'check_mode' not in task]
         said = through(door, cluster, tmp_path, *steps).results
@@ -93,4 +96,8 @@ def test_what_changes_a_cluster(tmp_path, door):
         assert stat.S_IMODE(kept.stat().st_mode) == 0o600 and 'backup_object' not in said['node']
         assert 'node_told' not in said or said['node_told']['changed'] and said['node_told']['backup_file'] is None
         assert said['node_refused']['failed'] and said['node_refused']['msg'].startswith('Node w-1 is not deleted. Node w-1 is Ready. ')
+        assert (said['service']['changed'], said['service']['healthy']) == (True, True) and not said['service_again']['changed']
+        assert 'service_told' not in said or said['service_told']['changed'] and said['service_told']['state'] == 'Failed'
+        assert said['service_refused']['failed'] and said['service_refused']['msg'].startswith('etcd cannot be started, stopped or restarted over the API.')
+        assert [path for _at, path, _code in cluster.nodes['w-2'].calls if 'Restart' in path] == ['/machine.MachineService/ServiceRestart']
         assert sent == ['update certificatesigningrequests/approval csr-right', 'delete nodes w-9']
