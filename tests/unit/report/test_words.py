@@ -8,7 +8,7 @@ import pytest
 
 from ansible_collections.talosops.talos.plugins.module_utils.report import words
 
-LONG = 'alpha beta gamma delta epsilon zeta eta theta iota kappa lambda my ny xi omikron pi alpha beta gamma delta epsilon zeta eta theta iota kappa lambda my ny xi omikron pi rho sigma tau'
+LONG = ' '.join(['alpha beta gamma delta epsilon zeta eta theta iota kappa lambda my ny xi omikron pi'] * 2 + ['rho sigma tau'])
 
 
 @pytest.mark.parametrize('most', [1, 2, 3])
