@@ -26,8 +26,8 @@ from ansible_collections.talosops.talos.plugins.module_utils.api.errors import I
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.tasks import (
     access, api_check, certsans_check, client_config, control_plane_check, controller_runtime_check, diagnose, etcd_alarm, etcd_defragment,
-    etcd_files, etcd_health, etcd_snapshot, health, kubeconfig, kubelet_check, kubernetes_api_check, kubernetes_csr, kubernetes_node, logs,
-    members, network_check, own_checks, report, requirements_check, resource_info, service, service_info, snapshot,
+    etcd_files, etcd_health, etcd_member, etcd_snapshot, health, kubeconfig, kubelet_check, kubernetes_api_check, kubernetes_csr, kubernetes_node,
+    logs, members, network_check, own_checks, report, requirements_check, resource_info, service, service_info, snapshot,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.tasks.arguments import SPECS
 from ansible_collections.talosops.talos.plugins.module_utils.tasks.outcome import outcome
@@ -44,6 +44,7 @@ RUN = {
     'talos_etcd_alarm': etcd_alarm.run,
     'talos_etcd_defragment': etcd_defragment.run,
     'talos_etcd_health': etcd_health.run,
+    'talos_etcd_member': etcd_member.run,
     'talos_etcd_snapshot': etcd_snapshot.run,
     'talos_health': health.run,
     'talos_kubeconfig': kubeconfig.run,
@@ -68,7 +69,7 @@ WITHOUT_KUBERNETES = ('talos_etcd_alarm', 'talos_etcd_defragment', 'talos_etcd_s
 BROUGHT_BACK = {'talos_snapshot': 'a snapshot', 'talos_diagnose': 'a snapshot', 'talos_kubeconfig': 'a kubeconfig', 'talos_client_config': 'endpoints',
                 'talos_kubernetes_node': 'a Node', 'talos_etcd_snapshot': 'a snapshot of etcd'}
 # What is seen on the control node of a file there, for a task that runs elsewhere: an etcd_backup.File.
-SEEN_HERE = {'talos_etcd_snapshot': lambda params: etcd_snapshot.at(params['dest'])}
+SEEN_HERE = {'talos_etcd_snapshot': lambda params: etcd_snapshot.at(params['dest']), 'talos_etcd_member': etcd_member.seen}
 COLORS = {v.CRITICAL: 'bright red', v.ERROR: 'red', v.WARNING: 'yellow', v.UNKNOWN: 'cyan', v.INFO: 'blue', v.OK: 'green'}
 LOCALHOST = ('localhost', '127.0.0.1', '::1')
 
@@ -172,6 +173,8 @@ class ActionModule(ActionBase):
         for name in ('snapshot', 'report_dir', 'reports', 'path', 'backup_dir', 'dest'):
             if params.get(name):
                 params[name] = [os.path.abspath(path) for path in params[name]] if name == 'reports' else os.path.abspath(params[name])
+        if isinstance(params.get('backup'), str):  # elsewhere it is a switch
+            params['backup'] = os.path.abspath(params['backup'])
         if params.get('checks') is not None:
             params['checks'] = own_checks.load(params['checks'], reader(self._loader))
         return params

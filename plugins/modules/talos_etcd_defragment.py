@@ -56,8 +56,9 @@ options:
     description:
       - In a cluster of one or two voting members, the sentence C(block etcd of <cluster> while it is defragmented), with the name of the cluster.
         There nothing that writes is answered meanwhile.
-      - Check mode says the sentence.
-    type: str
+      - Check mode says the sentence. Others in the list are of no account.
+    type: list
+    elements: str
   kubeconfig:
     description:
       - Has no effect here. It is accepted so that defaults of the action group fit.
@@ -95,7 +96,8 @@ EXAMPLES = r"""
 
 - name: The only member of a small cluster, in a maintenance window
   talosops.talos.talos_etcd_defragment:
-    confirm: "block etcd of {{ inventory_hostname }} while it is defragmented"
+    confirm:
+      - "block etcd of {{ inventory_hostname }} while it is defragmented"
   delegate_to: localhost
 """
 

@@ -72,11 +72,11 @@ def _due(view, params):
 def _agreed(view, params, cluster, check_mode):
     """Warnings; raises Refused where the whole of etcd would stand still and the sentence that agrees to it was not given."""
     sentence = etcd_defragment.sentence(cluster)
-    if not etcd_defragment.stops_all(view) or params.get('confirm') == sentence:
+    if not etcd_defragment.stops_all(view) or sentence in (params.get('confirm') or ()):
         return []
     said = (f'etcd of {cluster} has {view.etcd.size} voting member{"s" if view.etcd.size != 1 else ""}, so no write and hardly a read is answered '
             f'while one is defragmented. This needs confirm: "{sentence}"')
-    if check_mode and not params.get('confirm'):
+    if check_mode:
         return [f'{said}.']
     raise Refused(f'etcd of {cluster} is not defragmented: {said}.')
 

@@ -18,8 +18,8 @@ from tests.conftest import ROOT
 from tests.simulator import Cluster
 from tests.unit.tasks.etcd_bed import called
 
-MODULES = ('talos_etcd_snapshot', 'talos_etcd_alarm', 'talos_etcd_defragment')
-SNAPSHOT, ALARM, DEFRAGMENT = (f'talosops.talos.{name}' for name in MODULES)
+MODULES = ('talos_etcd_snapshot', 'talos_etcd_alarm', 'talos_etcd_defragment', 'talos_etcd_member')
+SNAPSHOT, ALARM, DEFRAGMENT, MEMBER = (f'talosops.talos.{name}' for name in MODULES)
 HERE = {'ansible_connection': 'local', 'ansible_python_interpreter': sys.executable}
 DOORS = ('here', 'shipped')
 
@@ -82,13 +82,32 @@ def test_nospace_is_repaired_in_its_order(tmp_path, door):
     assert [step['node'] for step in said['made']['defragmented']] == ['cp-2', 'cp-3', 'cp-1'] and '-cp-1: 2061 MiB' in run.text
 
 
+OLD = {'etcd': {'members': {'cp-1': '1' * 16, 'cp-2': '2' * 16, 'cp-3': '3' * 16, 'cp-4': '4' * 16}, 'member_addresses': {'cp-4': '10.5.0.99'}}}
+
+
+@pytest.mark.parametrize('door', DOORS)
+def test_a_dead_member_is_told_removed_and_absent(tmp_path, door):
+    with Cluster.from_state(OLD, name='prod') as cluster:
+        taken = {SNAPSHOT: {'dest': 'etcd.db'}}
+        task = {MEMBER: {'id': '4' * 16, 'backup': 'etcd.db', 'confirm': ['remove etcd member 4444444444444444 of prod']}}
+        live = {MEMBER: {**task[MEMBER], 'id': '3' * 16, 'confirm': 'remove etcd member 3333333333333333 of prod'}}
+        run = results(cluster, tmp_path, door, ('early', task), ('snapshot', taken), ('told', {**task, 'check_mode': True, 'diff': True}), ('live', live),
+                      ('made', task), ('again', task))
+        assert called(cluster) == ['EtcdSnapshot', 'EtcdRemoveMemberByID']
+        assert set(cluster.model.etcd.ids) == {'cp-1', 'cp-2', 'cp-3'}
+    said = run.results
+    assert [said[name]['changed'] for name in ('told', 'made', 'again')] == [True, True, False] and '-4444444444444444 "cp-4"' in run.text
+    assert 'etcd.db does not exist' in said['early']['msg'] and 'it is alive: cp-3 says that it is this member' in said['live']['msg']
+    assert said['made']['before']['tolerance'] == 0 and said['made']['after']['tolerance'] == 1
+
+
 @pytest.mark.parametrize('module', MODULES)
 def test_the_examples_run(tmp_path, module):
-    """What ansible-doc shows, as it stands there, but for one directory."""
+    """What ansible-doc shows, as it stands there, but for one directory and the name of the cluster."""
     text = re.search(r'EXAMPLES = r"""\n(.*?)"""', (ROOT / 'plugins' / 'modules' / f'{module}.py').read_text(), re.DOTALL)[1]
-    text = text.replace('/etc/deploy', str(tmp_path))
+    text = text.replace('/etc/deploy', str(tmp_path)).replace('{{ inventory_hostname }}', 'prod')
     plays = [{'name': 'Examples', 'hosts': 'localhost', 'gather_facts': False, 'tasks': yaml.safe_load(text)}]
-    with Cluster.from_state({}, name='prod') as cluster:
+    with Cluster.from_state(OLD if module == 'talos_etcd_member' else {}, name='prod') as cluster:
         run = Ansible(tmp_path, **cluster.environment).play(plays, {'all': {'hosts': {'localhost': HERE}}})
     assert run.code == 0 and 'Traceback' not in run.text and '[WARNING]' not in run.text, run.text
 

@@ -80,8 +80,6 @@ def _state(**more):
     (_state(etcd={'db_mb': 9000, 'in_use_mb': 4000}, nodes={'cp-2': {'ephemeral': {'size_gib': 10, 'used_pct': 95}}}), {'members': [IDS[1]]},
      'the disk of cp-2 has 512 MiB left, which is less than 1.5 times the 4000 MiB in use'),
     (_state(), {'members': ['4' * 16]}, 'it has no member 4444444444444444'),
-    (_state(topology=ONE['topology'], etcd={'members': {'cp-1': IDS[0]}}), {'confirm': 'yes'},
-     'This needs confirm: "block etcd of prod while it is defragmented"'),
 ])
 def test_it_is_refused_and_the_cluster_is_as_it_was(state, options, why):
     with Cluster.from_state(state) as cluster:
@@ -104,10 +102,11 @@ def test_a_cluster_of_one_needs_the_sentence_that_check_mode_prints():
     with Cluster.from_state(ONE) as cluster:
         told = defragment(cluster, check_mode=True)
         assert told['changed'] is True and told['confirm'] in told['warnings'][0] and etcd_bed.called(cluster) == []
-        with pytest.raises(Refused, match='has 1 voting member, so no write'):
-            defragment(cluster)
+        for consent in (None, ['yes', 'block etcd of other while it is defragmented']):
+            with pytest.raises(Refused, match='has 1 voting member, so no write .* This needs confirm: "block etcd of prod while it is defragmented"'):
+                defragment(cluster, confirm=consent)
         assert etcd_bed.called(cluster) == []
-        assert names(defragment(cluster, confirm=told['confirm'])) == where(cluster) == ['cp-1']
+        assert names(defragment(cluster, confirm=['another', told['confirm']])) == where(cluster) == ['cp-1']
         assert defragment(cluster)['changed'] is False, 'nothing to do needs no consent'
 
 
