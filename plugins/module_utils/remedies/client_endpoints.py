@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import TalosError
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import (
-    GONE, addresses_of, belongs, dial_address, discovery_works, listed, members, ordered, presence, unread,
+    GONE, addresses_of, belongs, dial_address, discovery_works, listed, machine_at, members, ordered, presence, unread,
 )
-from ansible_collections.talosops.talos.plugins.module_utils.guide.talos_api_endpoints import machines_behind, numbers, worker_evidence
+from ansible_collections.talosops.talos.plugins.module_utils.guide.talos_api_endpoints import machines_behind, numbers, own_names, worker_evidence
 from ansible_collections.talosops.talos.plugins.module_utils.judge.addresses import is_ip, normal
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.machines import machine_type
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import CONTROL_PLANE, UNKNOWN
@@ -38,23 +38,22 @@ def wanted(view, dialled, keep_balancers=True):
     C(dialled) is {endpoint as the file has it: Endpoint of the snapshot}, in the order of the file.
     """
     planes = for_sure(view)
-    kept, removed, notes, covered, balancers = [], [], [], set(), []
+    kept, removed, notes, covered, balancers = [], [], [], set(), {}
     for text, endpoint in dialled.items():
         why, behind = _wrong(view, endpoint, planes, keep_balancers)
         if why:
             removed.append({'endpoint': text, 'why': why})
             continue
         kept.append(text)
-        covered.update(machine.key for machine in behind)
-        balancers += [] if behind else [text]
-    added = []
-    for machine in planes:
-        if machine.key in covered:
-            continue
-        if balancers and machine.answered and not machine.datum('certificate').ok:
-            notes.append(f'{machine.label} answers through {listed(balancers)} only, and not on {dial_address(view, machine)}: it was not added.')
-            continue
-        added.append({'endpoint': dial_address(view, machine), 'node': machine.label})
+        if _is_elsewhere(view, endpoint):
+            balancers[text] = behind
+        else:
+            covered.update(machine.key for machine in behind)
+    missing = [machine for machine in planes if machine.key not in covered]
+    unreached = _unreached(missing, balancers)
+    added = [{'endpoint': dial_address(view, machine), 'node': machine.label} for machine in missing if machine not in unreached]
+    notes += [f'{machine.label} answers through {listed(balancers)}, and was not seen to on {dial_address(view, machine)}: it was not added.'
+              for machine in unreached]
     gone = [machine for machine in view.control_planes if machine not in planes and not machine.answered]
     notes += [f'{machine.label} ({machine.address}) was left out: discovery has forgotten it, and it does not answer.' for machine in ordered(gone)]
     endpoints = [*kept, *(one['endpoint'] for one in added)]
@@ -142,17 +141,37 @@ def _wrong(view, endpoint, planes, keep_balancers):
     if foreign:
         return f'{_names(foreign)} belongs to another cluster', []
     behind = [machine for machine in machines if machine in planes]
+    if _is_elsewhere(view, endpoint):
+        if not _leads_to_one(endpoint):
+            return 'what answers there is no control plane node', []
+        return (None, behind) if keep_balancers else ('no machine has this address: it is a load balancer', [])
     if behind:
         stray = sorted(numbers(view, endpoint) - set().union(*(addresses_of(view, machine) for machine in behind)))
         return (f'it resolves to {listed(stray)} as well, which is no control plane node', []) if stray and not endpoint.connected else (None, behind)
     if machines:
         return f'{_names(machines)} is gone: discovery has forgotten it, and nothing answers there', []
-    if not endpoint.connected:
-        what = 'no machine of the cluster has this address' if is_ip(endpoint.host) else 'the name leads to no machine of the cluster'
-        return f'{what} ({_short(endpoint)})', []
-    if not _leads_to_one(endpoint):
-        return 'what answers there is no control plane node', []
-    return (None, []) if keep_balancers else ('no machine has this address: it is a load balancer', [])
+    what = 'no machine of the cluster has this address' if is_ip(endpoint.host) else 'the name leads to no machine of the cluster'
+    return f'{what} ({_short(endpoint)})', []
+
+
+def _is_elsewhere(view, endpoint):
+    """Whether something answers there that has no machine's address or name: a load balancer, or a translated address."""
+    if not endpoint.connected or any(machine_at(view, address) for address in numbers(view, endpoint)):
+        return False
+    return normal(endpoint.host) not in {normal(name) for machine in view.snapshot.machines for name in own_names(machine)}
+
+
+def _unreached(missing, balancers):
+    """Those that answer through load balancers, and of which nothing says that their own addresses lead anywhere from here.
+
+    What was served behind a balancer is no proof; then that of the others stands for it, which are in the same network.
+    """
+    if not balancers:
+        return []
+    behind = [machine for machines in balancers.values() for machine in machines]
+    others = [machine for machine in missing if machine not in behind]
+    reached = any(machine.datum('certificate').ok for machine in others)
+    return [machine for machine in missing if machine.answered and not (reached if machine in behind else machine.datum('certificate').ok)]
 
 
 def _leads_to_one(endpoint):

@@ -129,3 +129,14 @@ def test_what_the_role_may_read_suffices_and_a_changed_file_is_not_overwritten(m
         assert '10.9.9.9' in file(one).read_text()
         file(one).write_text(before)
         assert one.run(MODULE)['changed'] and len(endpoints(one)) == 3
+
+
+def test_a_balancer_that_leads_to_control_plane_nodes_stays_unless_it_is_not_wanted():
+    with bed({**client('10.5.0.60', '10.5.0.21'), 'setup': {'talos_balancer': '10.5.0.60', 'cert_sans': ['10.5.0.60']}}) as one:
+        balancer = one.model.setup['talos_balancer']
+        done = one.run(MODULE)
+        assert endpoints(one) == [balancer, *(one.address(name) for name in ('cp-1', 'cp-2', 'cp-3'))] == done['endpoints']
+        assert [each['endpoint'] for each in done['removed']] == [one.address('w-1')]
+        gone = one.run(MODULE, keep_balancers=False)
+        assert gone['removed'] == [{'endpoint': balancer, 'why': 'no machine has this address: it is a load balancer'}] and balancer not in endpoints(one)
+        assert one.run(MODULE)['changed'] is False
