@@ -105,14 +105,14 @@ class ActionModule(ActionBase):
             found = replace(access.find(wanted, self._cluster(task_vars), reader(self._loader)), tmp_dir=C.DEFAULT_LOCAL_TMP)
             self.secrets |= access.secrets(found)
             params['access'] = found
+        if not is_local and self.module in SEEN_HERE:
+            params['access'] = replace(found, backup=etcd_files.to_plain(SEEN_HERE[self.module](params)))
         if self._task.async_val:
             return self._ship(params, task_vars, is_local)
         if is_local or not connects:  # a snapshot lies on the control node, whatever the host is
             return self._here(params, task_vars, check_mode, say)
         if self.module == 'talos_kubernetes_node':
             kubernetes_node.prepare(params, check_mode)
-        if self.module in SEEN_HERE:
-            params['access'] = replace(found, backup=etcd_files.to_plain(SEEN_HERE[self.module](params)))
         if self.module == 'talos_etcd_snapshot':
             return self._fetch(params, task_vars, check_mode)
         result = self._ship(params, task_vars, is_local)

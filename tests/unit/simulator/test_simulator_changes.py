@@ -359,6 +359,7 @@ def test_a_snapshot_is_a_database_with_its_hash():
         assert found.complete and len(found.data) % 512 == 32
         assert found.data[16:20] == (0xED0CDAED).to_bytes(4, 'little')
         assert hashlib.sha256(found.data[:-32]).digest() == found.data[-32:]
+        assert all(number * 16 in found.data.decode('latin-1') for number in '123'), 'its members stand in it'
 
 
 def test_leadership_passes_on():
