@@ -50,7 +50,7 @@ def run(params, check_mode, say):
     if not check_mode and approve:
         with kube_access.api(params, snapshot) as kube:
             for row in approve:
-                issued[row.name] = _approved(kube, view, row, params['wait'], [done for done in issued])
+                issued[row.name] = _approved(kube, view, row, params['wait'], list(issued))
     return {
         'changed': bool(approve),
         'cluster': access.cluster_of(params),

@@ -55,8 +55,9 @@ def test_what_two_screens_hold_is_told_in_full_and_says_nothing_of_a_form():
 
 def test_what_is_longer_is_told_short_and_says_where_the_whole_is():
     text = shown(many(20))
-    assert is_short(text) and text.split('\n')[-1] == f'  report: {WHERE}'
-    assert text.split('\n')[-3].startswith('  judged: 0 critical, 20 error,')
+    lines = text.splitlines()
+    assert is_short(text) and lines[-1] == f'  report: {WHERE}'
+    assert lines[-3].startswith('  judged: 0 critical, 20 error,')
     assert shown(many(20)).count('report.json') == 2 and is_short(console.render(many(20)))
 
 
