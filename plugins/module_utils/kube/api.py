@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 import ssl
+import time
 from urllib.parse import urlencode
 
 from ansible_collections.talosops.talos.plugins.module_utils.api import endpoint as endpoints
@@ -32,6 +33,10 @@ PAGE = 500
 BODY_MOST = 256 * 1024
 PAGE_MOST = 64 * 1024 * 1024
 PORT = 6443
+# A read whose connection is refused, or breaks, is sent so often, so far apart.
+TRIES = 6
+TRY_AGAIN_SECONDS = 0.1
+_BROKEN = ('refused', 'reset')
 
 
 def need_kubernetes():
@@ -89,7 +94,7 @@ class KubernetesApi:
 
     def readyz(self, seconds, server=None):
         """C({status, body}) of /readyz?verbose, whatever the status."""
-        status, body = self._request('GET', server or self.source.server, '/readyz?verbose', seconds)
+        status, body = self._read(server or self.source.server, '/readyz?verbose', seconds)
         return {'status': status, 'body': body.decode('utf-8', 'replace')}
 
     def manner(self):
@@ -106,10 +111,22 @@ class KubernetesApi:
 
     def _document(self, path, seconds, most, server=None):
         server = server or self.source.server
-        status, body = self._request('GET', server, path, seconds, most)
+        status, body = self._read(server, path, seconds, most)
         if status != 200:
             raise _status(server, status, body)
         return _parsed(server, body)
+
+    def _read(self, server, path, seconds, most=BODY_MOST):
+        """A GET, again where its connection broke: a load balancer without health checks leads some to a server that is down."""
+        end, tried = time.monotonic() + seconds, 0
+        while True:
+            try:
+                return self._request('GET', server, path, end - time.monotonic(), most)
+            except TransportError as error:
+                tried += 1
+                if error.kind not in _BROKEN or tried == TRIES or time.monotonic() + TRY_AGAIN_SECONDS >= end:
+                    raise
+            time.sleep(TRY_AGAIN_SECONDS)
 
     def _request(self, method, server, path, seconds, most=BODY_MOST, body=None):
         """C((status, body bytes)); every way in which it fails is a TalosError."""
@@ -190,6 +207,8 @@ def _failure(server, error):
         return DeadlineExceeded(f'{server} did not answer in time.')
     if isinstance(error, ProxyError):
         return TransportError(f'The proxy did not lead to {server}: {_words(error.original_error)}.', 'proxy', server)
+    if isinstance(error, SSLError) and 'EOF' in str(reason):
+        return TransportError(f'The connection to {server} broke before TLS was set up: {_words(reason)}.', 'reset', server)
     if isinstance(error, SSLError):
         return TransportError(f'The certificate of {server} is not accepted: {_words(reason)}.', 'untrusted_ca', server)
     return TransportError(f'The connection to {server} broke: {_words(reason)}.', 'reset', server)

@@ -19,6 +19,7 @@ from tests.bed.background import Background
 from tests.bed.connect_proxy import ConnectProxy
 from tests.bed.faulty import PlainHttp, Silent
 from tests.bed.https_server import HttpsServer
+from tests.simulator.balancer import Balancer
 
 CA = pki.Authority('kubernetes', key='ecdsa')
 
@@ -113,6 +114,28 @@ def test_refused_silent_and_no_https_are_told_apart(background):
         next(KubernetesApi(Source(f'https://127.0.0.1:{background.serve(Silent()).port}')).pages('/api/v1/nodes', lambda: 0.2))
     with pytest.raises(errors.TransportError):
         KubernetesApi(Source(f'https://127.0.0.1:{background.serve(PlainHttp()).port}')).version(5)
+
+
+def balanced(background, *targets):
+    """The port of a load balancer without health checks before these (host, port)."""
+    return background.serve(Balancer(lambda: targets, checked=False)).port
+
+
+def test_a_read_whose_connection_breaks_is_sent_again_a_change_is_not(background):
+    """A balancer without health checks leads some connections to a server that is down."""
+    server = served(background)
+    down, up = ('127.0.0.1', 9), ('127.0.0.1', server.port)
+    through = source(server, server=f'https://127.0.0.1:{balanced(background, down, down, up)}')
+    assert KubernetesApi(through).version(5)['gitVersion'] == 'v1.36.3'
+    assert KubernetesApi(source(server, server=f'https://127.0.0.1:{balanced(background, down, up)}')).readyz(5)['status'] == 500
+    before = len(server.requests)
+    api = KubernetesApi(source(server, server=f'https://127.0.0.1:{balanced(background, down, up)}'))
+    with pytest.raises(errors.TransportError, match='^The connection to https://127.0.0.1:[0-9]+ broke'):
+        api.send('DELETE', '/api/v1/nodes/one', {}, 5)
+    assert len(server.requests) == before
+    with pytest.raises(errors.TransportError, match='^The connection to https://127.0.0.1:[0-9]+ broke') as told:
+        KubernetesApi(source(server, server=f'https://127.0.0.1:{balanced(background, down)}')).version(5)
+    assert told.value.kind == 'reset' and 'certificate' not in told.value.message.lower()
 
 
 @pytest.mark.parametrize(('status', 'type_'), [(401, errors.RoleRefused), (403, errors.RoleRefused), (404, errors.NotFound), (503, errors.TalosError)])
