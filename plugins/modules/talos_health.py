@@ -31,7 +31,8 @@ options:
   control_plane_nodes:
     description:
       - Names or addresses of the control plane nodes that must be healthy, instead of those that discovery, etcd and Kubernetes know.
-      - With this or O(worker_nodes) only the nodes that are named count. One that is no machine of the cluster, or is of the other kind, is
+      - With this or O(worker_nodes) only the nodes that are named count; where those are workers alone, what concerns control plane nodes is
+        skipped. One that is no machine of the cluster, or is of the other kind, is
         a condition that is not met.
     type: list
     elements: str
@@ -123,6 +124,7 @@ seealso:
 EXAMPLES = r"""
 - name: Upgrade nothing that is not healthy before
   hosts: talos_clusters
+  connection: local
   gather_facts: false
   tasks:
     - name: The gate before an upgrade
@@ -130,6 +132,7 @@ EXAMPLES = r"""
 
 - name: Bring up a new cluster
   hosts: talos_clusters
+  connection: local
   gather_facts: false
   tasks:
     - name: Wait for the cluster after its bootstrap
@@ -150,6 +153,7 @@ EXAMPLES = r"""
 
 - name: Go on with what is healthy
   hosts: talos_clusters
+  connection: local
   gather_facts: false
   tasks:
     - name: Look every half a minute, and let Ansible count

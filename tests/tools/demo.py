@@ -29,6 +29,8 @@ def main():
         found = report and report['class']
         if (code, found) != (wanted_code, wanted_class):
             surprises.append(f'run {number} ended with {code} and class {found}, not with {wanted_code} and {wanted_class}')
+    if not surprises:
+        print('\nBoth runs ended as they should: the second one with an error, because its cluster is in a critical state.')
     print(f'\nThe reports lie in {REPORTS.relative_to(ROOT)}/. On your own cluster: README.md, "Your own cluster".')
     sys.exit('; '.join(surprises) or 0)
 

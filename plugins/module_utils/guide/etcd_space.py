@@ -55,7 +55,7 @@ def _nospace(view, member_id, raised):
     if used is not None and size and quota and used < 0.8 * quota:
         means += (f' Only {used / size:.0%} of the file is in use, less than 80 % of the quota: defragmentation is enough, a larger quota '
                   'is not needed.')
-        cure = 'defragment each control plane node, one at a time, followers first and the leader last (talosctl etcd defrag)'
+        cure = 'defragment each control plane node, one at a time, followers first and the leader last (talosctl etcd defrag, talos_etcd_defragment)'
     elif used is not None and quota:
         means += ' The data itself fills the quota: find out what grew (events, custom resources), defragmentation alone will not help.'
         cure = ('raise cluster.etcd.extraArgs.quota-backend-bytes on all control plane nodes (at most 8 GiB) and reboot them one by one; '
@@ -65,8 +65,8 @@ def _nospace(view, member_id, raised):
                 'quota-backend-bytes')
     where = f' on {machine.label}' if machine else ''
     return critical(member_id, f'etcd alarm NOSPACE of member {facts.calls(member_id)}{where}{_sizes(size, used, quota)}', means,
-                    f'Take a snapshot of etcd first (talosctl etcd snapshot). Then {cure}. When the database is below 80 % of the quota '
-                    'on every member, disarm once (talosctl etcd alarm disarm) and check that the list stays empty. To disarm before '
+                    f'Take a snapshot of etcd first (talosctl etcd snapshot, talos_etcd_snapshot). Then {cure}. When the database is below 80 % of the quota '
+                    'on every member, disarm once (talosctl etcd alarm disarm, talos_etcd_alarm) and check that the list stays empty. To disarm before '
                     'that only brings the alarm back.', nodes=[machine.key] if machine else [],
                     evidence=_alarm_evidence(view, member_id, 'NOSPACE'), asserts=(NOSPACE,), remedy={'name': 'etcd_nospace', 'args': {}})
 
@@ -153,7 +153,7 @@ def db_fragmented(view, machine):
     return warning(machine.key,
                    f'The etcd database of {machine.label} is fragmented: {mib(used)} of {mib(size)} in use ({used / size:.0%})',
                    'Deleted data leaves holes in the file that count against the quota until it is defragmented.',
-                   'With all members healthy: talosctl etcd defrag on one control plane node after the other, followers first, leader '
+                   'With all members healthy: talosctl etcd defrag (or talos_etcd_defragment) on one control plane node after the other, followers first, leader '
                    'last, a minute apart. The member answers nothing meanwhile.', nodes=[machine.key],
                    evidence=[seen(machine, 'EtcdStatus', f'db_size {size}, db_size_in_use {used}')], explained_by=(NOSPACE,),
                    remedy={'name': 'etcd_defragment', 'args': {}})

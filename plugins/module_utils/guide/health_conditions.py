@@ -186,6 +186,8 @@ class _Teller:
         bad = [(check, outcome) for check, outcome in said if _fails(condition, check, outcome)]
         if condition.key == 'apid' and self.strangers or condition.key == 'etcd' and self.misfits:
             return self._not_as_named(condition, bad)
+        if condition.of == PLANES and self.expected and not self._in_scope(condition):
+            return self.skipped(condition, 'no control plane node was named')
         missing = condition.missing(self.view) if condition.missing else None
         if bad or missing:
             reason = condition.excuse(self.view) if condition.excuse else None

@@ -85,7 +85,7 @@ def _waits(view, csr, name, machine, judgement):
         step = f'{owner} manages this cluster: look there who approves serving requests.'
     elif judgement.verdict == csr_rules.APPROVE or judgement.writes_only:
         first = f'First repair etcd ({why_frozen(view)}): nothing can be approved before it takes writes again. Then: '
-        step = f'kubectl certificate approve {csr["name"]} (the newest of this Node only), or install an approver.'
+        step = f'kubectl certificate approve {csr["name"]} (the newest of this Node only), talos_kubernetes_csr, or install an approver.'
         step = f'{first}{step}' if judgement.writes_only else step
         remedy = {'name': 'kubelet_serving_csr', 'args': {'csr': csr['name']}}
     else:

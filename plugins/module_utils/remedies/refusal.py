@@ -18,5 +18,6 @@ def refuse(what, reasons, hint=None):
     reasons = list(dict.fromkeys(reasons))
     if reasons:
         said = '; '.join(reason.rstrip('.') for reason in reasons[:_NAMED_MOST])
-        more = f'; and {len(reasons) - _NAMED_MOST} more reasons' if len(reasons) > _NAMED_MOST else ''
+        left = len(reasons) - _NAMED_MOST
+        more = f'; and {left} more {"reason" if left == 1 else "reasons"}' if left > 0 else ''
         raise Refused(f'{what}: {said}{more}.', hint)

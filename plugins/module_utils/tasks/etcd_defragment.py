@@ -21,6 +21,8 @@ METHOD = '/machine.MachineService/EtcdDefragment'
 # After a member was defragmented it has so many seconds to be well again.
 RECOVERY = 60.0
 _PAUSE = 1.0
+_FIRST = ('Repair what is named first. A member whose machine is gone for good is removed by talos_etcd_member, while NOSPACE stands as well; '
+          'then there is a failure tolerance again.')
 _ID = re.compile(r'[0-9a-f]{16}')
 
 
@@ -135,7 +137,7 @@ def _one(params, view, step, done):
 def _refuse(view, step, done):
     reasons = etcd_defragment.against(view, step['member_id'])
     if not done:
-        refuse(f'etcd on {step["node"]} is not defragmented', reasons)
+        refuse(f'etcd on {step["node"]} is not defragmented', reasons, _FIRST)
     if reasons:
         raise TalosError(f'The defragmentation stopped before {step["node"]}: {"; ".join(reasons)}.{_before(done)}')
 

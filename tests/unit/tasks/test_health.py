@@ -208,6 +208,12 @@ def test_named_nodes_are_asked_and_are_the_ones_that_count(monkeypatch):
     assert result['failed'] and '"apid to be ready" is not met on w1' in result['msg']
 
 
+def test_where_workers_alone_are_named_what_concerns_control_plane_nodes_is_skipped(monkeypatch):
+    result = Cluster(monkeypatch, 'healthy').run(worker_nodes=['10.5.0.5'])
+    assert result['healthy'], result.get('msg')
+    assert state_of(result, 'etcd')['reason'] == 'no control plane node was named' and state_of(result, 'kubelet')['state'] == 'ok'
+
+
 @pytest.mark.parametrize('option', ['wait_timeout', 'poll_interval'])
 def test_a_time_below_zero_is_refused(monkeypatch, option):
     with pytest.raises(InputError, match=f'{option} must be a number of seconds, zero or more, not -1'):
