@@ -112,8 +112,8 @@ def _stale(view, member, how):
     after = size - 1
     safe = count >= after // 2 + 1 and count == after
     step = ('If that machine will not come back: take a snapshot of etcd, then remove this member by its id on a healthy control plane '
-            f'node: talosctl etcd remove-member {member_id}, or talos_etcd_member. Touch no other control plane node before. If it is only switched off, switch '
-            'it on.')
+            f'node: talosctl etcd remove-member {member_id}, or talos_etcd_member. Touch no other control plane node before. If it is only '
+            'switched off, switch it on.')
     if not safe:
         step = (f'Repair the other members first: only {count} of the remaining {after} answer, and removing a member is safe when all of '
                 f'them do. Then: {step}')

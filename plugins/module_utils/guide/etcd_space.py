@@ -153,8 +153,8 @@ def db_fragmented(view, machine):
     return warning(machine.key,
                    f'The etcd database of {machine.label} is fragmented: {mib(used)} of {mib(size)} in use ({used / size:.0%})',
                    'Deleted data leaves holes in the file that count against the quota until it is defragmented.',
-                   'With all members healthy: talosctl etcd defrag (or talos_etcd_defragment) on one control plane node after the other, followers first, leader '
-                   'last, a minute apart. The member answers nothing meanwhile.', nodes=[machine.key],
+                   'With all members healthy: talosctl etcd defrag (or talos_etcd_defragment) on one control plane node after the other, followers '
+                   'first, leader last, a minute apart. The member answers nothing meanwhile.', nodes=[machine.key],
                    evidence=[seen(machine, 'EtcdStatus', f'db_size {size}, db_size_in_use {used}')], explained_by=(NOSPACE,),
                    remedy={'name': 'etcd_defragment', 'args': {}})
 

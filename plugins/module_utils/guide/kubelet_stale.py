@@ -98,7 +98,8 @@ def _advice(view, node, machine, standing, owner, many):
         return steps, None
     if standing == GONE and address:
         steps.append(f'Make sure that no machine answers on {address}.')
-    steps.append(f'kubectl delete node {name}, or talos_kubernetes_node. The kubelet of a machine that is alive after all does not register again before it is restarted.')
+    steps.append(f'kubectl delete node {name}, or talos_kubernetes_node. The kubelet of a machine that is alive after all does not register again '
+                 'before it is restarted.')
     return steps, remedy
 
 
