@@ -73,7 +73,7 @@ def _remedy(view):
 def _correct(view, without=()):
     """The step that corrects the list; C(without) are machines that it is not to name."""
     addresses = [address for address in (dial_address(view, m) for m in real_control_planes(view) if m not in without) if address]
-    return f'Set endpoints to the addresses of the control plane nodes: {listed(addresses, 12)} (talos_client_config does).' if addresses else \
+    return f'Set endpoints to the addresses of the control plane nodes: {listed(addresses, 12)}.' if addresses else \
         'Set endpoints to the addresses of the control plane nodes.'
 
 
