@@ -18,18 +18,6 @@ options:
       - One that discovery does not know is asked by what is written here.
     type: list
     elements: str
-  kubeconfig:
-    description:
-      - Has no effect here. It is accepted so that defaults of the action group fit.
-    type: str
-  kubeconfig_content:
-    description:
-      - Has no effect here. It is accepted so that defaults of the action group fit.
-    type: raw
-  kube_context:
-    description:
-      - Has no effect here. It is accepted so that defaults of the action group fit.
-    type: str
   limit_bytes:
     description:
       - Bytes that the data in the result may have, counted as JSON. What exceeds them is left out, which the result says.

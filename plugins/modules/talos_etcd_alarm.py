@@ -18,6 +18,7 @@ description:
   - The alarm CORRUPT is never disarmed, because disarming it only hides that the data of members differ.
   - It needs the role C(os:operator).
 extends_documentation_fragment:
+  - talosops.talos.talos_only
   - talosops.talos.connection
   - talosops.talos.attributes
   - talosops.talos.attributes.changes
@@ -43,18 +44,6 @@ options:
       - For how many seconds after it was disarmed no alarm may stand. etcd raises it again with the next write where its cause is not gone.
     type: float
     default: 15.0
-  kubeconfig:
-    description:
-      - Has no effect here. It is accepted so that defaults of the action group fit.
-    type: str
-  kubeconfig_content:
-    description:
-      - Has no effect here. It is accepted so that defaults of the action group fit.
-    type: raw
-  kube_context:
-    description:
-      - Has no effect here. It is accepted so that defaults of the action group fit.
-    type: str
 notes:
   - Make room first, with M(talosops.talos.talos_etcd_defragment) where much of the database is not in use. Defragmentation alone clears no alarm.
   - O(timeout) and O(deadline) bound each look at the cluster.

@@ -21,6 +21,7 @@ description:
   - After each member its file must be smaller, and the member must have caught up. The first thing that goes wrong stops it.
   - It needs the role C(os:operator).
 extends_documentation_fragment:
+  - talosops.talos.talos_only
   - talosops.talos.connection
   - talosops.talos.attributes
   - talosops.talos.attributes.changes
@@ -59,18 +60,6 @@ options:
       - Check mode says the sentence. Others in the list are of no account.
     type: list
     elements: str
-  kubeconfig:
-    description:
-      - Has no effect here. It is accepted so that defaults of the action group fit.
-    type: str
-  kubeconfig_content:
-    description:
-      - Has no effect here. It is accepted so that defaults of the action group fit.
-    type: raw
-  kube_context:
-    description:
-      - Has no effect here. It is accepted so that defaults of the action group fit.
-    type: str
 notes:
   - Take a snapshot first, with M(talosops.talos.talos_etcd_snapshot).
   - The alarm NOSPACE stays until it is disarmed, see M(talosops.talos.talos_etcd_alarm).

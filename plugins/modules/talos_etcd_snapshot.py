@@ -20,6 +20,7 @@ description:
   - No snapshot is taken while an alarm CORRUPT stands, because one of damaged data is no backup.
   - It needs the role C(os:operator), or C(os:reader) together with C(os:etcd:backup).
 extends_documentation_fragment:
+  - talosops.talos.talos_only
   - talosops.talos.connection
   - talosops.talos.attributes
   - talosops.talos.attributes.writes
@@ -42,18 +43,6 @@ options:
       - Seconds that the transfer of the snapshot may take. O(timeout) and O(deadline) are for what is looked at before.
     type: float
     default: 600.0
-  kubeconfig:
-    description:
-      - Has no effect here. It is accepted so that defaults of the action group fit.
-    type: str
-  kubeconfig_content:
-    description:
-      - Has no effect here. It is accepted so that defaults of the action group fit.
-    type: raw
-  kube_context:
-    description:
-      - Has no effect here. It is accepted so that defaults of the action group fit.
-    type: str
 notes:
   - A snapshot holds every Secret of Kubernetes. Treat the file as the key to the cluster, and keep it off the cluster.
   - Through another host the file travels over the connection of that host, and lies there for that time in the temporary directory of the task.

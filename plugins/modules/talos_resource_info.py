@@ -17,6 +17,7 @@ description:
   - A machine that could not be read is named in RV(unread) with the reason. The task fails when none could be read.
 extends_documentation_fragment:
   - talosops.talos.machines
+  - talosops.talos.talos_only
   - talosops.talos.connection
   - talosops.talos.attributes
   - talosops.talos.attributes.reads

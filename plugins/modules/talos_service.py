@@ -19,6 +19,7 @@ description:
     refused while etcd tolerates no failure, because extensions may carry the network or the storage of an etcd member. A restart of the kubelet stops
     neither etcd nor the pods that run.
 extends_documentation_fragment:
+  - talosops.talos.talos_only
   - talosops.talos.connection
   - talosops.talos.attributes
   - talosops.talos.attributes.changes
@@ -56,18 +57,6 @@ options:
       - Addresses of further machines to ask while looking around. The machine to change is O(node).
     type: list
     elements: str
-  kubeconfig:
-    description:
-      - Has no effect here. It is accepted so that defaults of the action group fit.
-    type: str
-  kubeconfig_content:
-    description:
-      - Has no effect here. It is accepted so that defaults of the action group fit.
-    type: raw
-  kube_context:
-    description:
-      - Has no effect here. It is accepted so that defaults of the action group fit.
-    type: str
 notes:
   - It needs the role C(os:operator).
 seealso:
