@@ -315,8 +315,8 @@ def server_certificate_dates(view):
                     'first; the certificate follows by itself.')
         outcomes.append(error(
             trouble.subject, title,
-            'A machine issues it for 24 hours by its own clock, without waiting for the time to be in sync, and renews it every 12 hours. '
-            + ('' if how else 'So either its clock is wrong, or that of whoever verified it.'),
+            'A machine issues it for 24 hours by its own clock, without waiting for the time to be in sync, and renews it every 12 hours.'
+            + ('' if how else ' So either its clock is wrong, or that of whoever verified it.'),
             step, nodes=trouble.nodes, evidence=trouble.evidence(), asserts=facts,
             explained_by=tuple(f'clock:{key}' for key in _clocks_of(view, trouble))))
     return outcomes or nothing_wrong(view, 'the dates of the served certificates')
