@@ -1,0 +1,69 @@
+# Copyright (c) 2026, The talosops.talos maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The steps of a plan that a person does: what the guide says for findings that no remedy of ours repairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+TARGETS_MOST = 12
+
+
+@dataclass(frozen=True)
+class Group:
+    """Findings of one check for which the same is to be done; C(findings) are their ids."""
+
+    check: str
+    title: str
+    do: str
+    findings: list
+    subjects: list
+    remedy: str | None
+
+
+def groups(problems, covered):
+    """The Group of every problem that is a cause and is not covered by a step of a remedy; C(problems) are findings by their ids."""
+    found = {}
+    for finding in problems.values():
+        if finding['id'] in covered or not finding['next_step'] or any(cause in problems for cause in finding['because_of']):
+            continue
+        group = found.setdefault((finding['check'], finding['next_step']), Group(
+            finding['check'], finding['title'], finding['next_step'], [], [], (finding['remedy'] or {}).get('name')))
+        group.findings.append(finding['id'])
+        group.subjects.extend(finding['nodes'] or [finding['subject']])
+    return list(found.values())
+
+
+def following(problems, ids):
+    """Ids of the problems that are consequences of these, and of those in turn."""
+    found = list(ids)
+    for finding in problems.values():  # causes stand before their consequences
+        if finding['id'] not in found and any(cause in found for cause in finding['because_of']):
+            found.append(finding['id'])
+    return found[len(ids):]
+
+
+def plain(number, group, following_):
+    """A step as data of the plan, with the same keys as one of a remedy."""
+    more = f', and {len(group.findings) - 1} more of this kind' if len(group.findings) > 1 else ''
+    return {
+        'step': number,
+        'remedy': group.remedy,
+        'target': ', '.join(dict.fromkeys(map(str, group.subjects[:TARGETS_MOST]))),
+        'by_hand': True,
+        'title': f'By hand: {group.title}{more}',
+        'findings': [*group.findings, *following_],
+        'evidence': [],
+        'preconditions': [],
+        'predicted': {},
+        'actions': [],
+        'do': group.do,
+        'verify': [f'the check {group.check} finds nothing any more'],
+        'way_back': '',
+        'needs_backup': False,
+        'confirm': [],
+        'after': [],
+        'refused': None,
+        'rests_on': {},
+        'digest': None,
+    }

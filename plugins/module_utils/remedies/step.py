@@ -1,0 +1,109 @@
+# Copyright (c) 2026, The talosops.talos maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One step of a plan: what a remedy would do to one target, on what grounds, and what speaks against it now.
+
+Everything in a step is what was seen when it was planned, told without ages, so that the same cluster gives the same step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+# Stand in the options of an action for what only the run knows: the directory for backups, and the snapshot of etcd in it.
+BACKUP_DIR = '{backup_dir}'
+ETCD_SNAPSHOT = '{etcd_snapshot}'
+DIGITS = 16
+
+
+@dataclass(frozen=True)
+class Action:
+    """One module that is run, with C(options) beside those of the connection; C(does) says it in words."""
+
+    does: str
+    module: str
+    options: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a remedy would do to a target.
+
+    C(evidence), C(preconditions) (what is looked at right before) and C(verify) are sentences, C(predicted) facts before and
+    after. C(confirm) are the exact sentences that have to be said, C(refused) the reasons, ends of sentences, for which it is not
+    done; C(after) the (remedy, target) of steps of this plan that have to be done before. C(rests_on) are the facts that
+    must be the same when it is applied.
+    """
+
+    title: str
+    evidence: tuple = ()
+    preconditions: tuple = ()
+    predicted: dict = field(default_factory=dict)
+    actions: tuple = ()
+    verify: tuple = ()
+    way_back: str = ''
+    confirm: tuple = ()
+    refused: tuple = ()
+    after: tuple = ()
+    rests_on: dict = field(default_factory=dict)
+
+    @property
+    def needs_backup(self):
+        """Whether something is kept in the directory for backups before anything is changed."""
+        return any(value in (BACKUP_DIR, ETCD_SNAPSHOT) for action in self.actions for value in action.options.values())
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """A remedy, under the name that findings give in C(remedy.name).
+
+    C(what) it does and what a C(target) of it is, in words. C(target_of(args)) is the target of a finding with these arguments.
+    C(step(view, target, args, coming)) is the Step for any target, also one that no finding names: then C(args) is None, and the
+    Step says why not. It raises InputError for what no target can be. C(coming) are the (remedy, target) of the steps that are
+    planned before it. C(most(view)) is how many targets one run may have, None for no limit. C(includes) are the names of
+    remedies that this one does as well, so that a plan with it has no step of theirs.
+    """
+
+    name: str
+    what: str
+    target: str
+    target_of: Callable
+    step: Callable
+    most: Callable | None = None
+    includes: tuple = ()
+
+
+def plain(number, remedy, target, step, findings, numbers):
+    """A Step as data of the plan (docs/remedies.md); C(numbers) are those of the steps before it by (remedy, target)."""
+    told = {
+        'step': number,
+        'remedy': remedy,
+        'target': target,
+        'by_hand': False,
+        'title': step.title,
+        'findings': list(findings),
+        'evidence': list(step.evidence),
+        'preconditions': list(step.preconditions),
+        'predicted': step.predicted,
+        'actions': [{'does': action.does, 'module': action.module, 'options': action.options} for action in step.actions],
+        'verify': list(step.verify),
+        'way_back': step.way_back,
+        'needs_backup': step.needs_backup,
+        'confirm': list(step.confirm),
+        'after': [numbers[one] for one in step.after if one in numbers],
+        'refused': '; '.join(reason.rstrip('.') for reason in step.refused) or None,
+        'rests_on': step.rests_on,
+    }
+    return {**told, 'digest': digest_of(told)}
+
+
+def digest_of(step):
+    """The digest of what is approved of a step: what is done to which target, and the facts that it rests on."""
+    return digest({name: step[name] for name in ('remedy', 'target', 'actions', 'confirm', 'rests_on')})
+
+
+def digest(data):
+    """A digest of plain data, as hex digits."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(',', ':'), ensure_ascii=False).encode()).hexdigest()[:DIGITS]

@@ -1,0 +1,13 @@
+# Copyright (c) 2026, The talosops.talos maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All remedies that can be applied, in the order in which a plan has their steps: each may need those before it."""
+
+from __future__ import annotations
+
+from ansible_collections.talosops.talos.plugins.module_utils.remedies.steps import etcd_nospace, etcd_stale_member
+
+REMEDIES = (
+    etcd_stale_member.REMEDY,
+    *etcd_nospace.REMEDIES,
+)
+BY_NAME = {remedy.name: remedy for remedy in REMEDIES}
