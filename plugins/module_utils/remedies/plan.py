@@ -13,7 +13,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.api.errors import I
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.remedies import by_hand
-from ansible_collections.talosops.talos.plugins.module_utils.remedies.step import Remedy, Step, digest, plain
+from ansible_collections.talosops.talos.plugins.module_utils.remedies.step import Remedy, Step, digest, digest_of, plain
 from ansible_collections.talosops.talos.plugins.module_utils.remedies.steps import BY_NAME, REMEDIES
 
 SCHEMA = 'https://talosops.github.io/schema/plan/1'
@@ -36,7 +36,8 @@ def build(view, findings):
             steps.append(by_hand.plain(number, wanted, following))
             continue
         step = _made(view, wanted, tuple(numbers))
-        told = _limited(view, wanted.remedy, plain(number, wanted.remedy.name, wanted.target, step, (*wanted.findings, *following), numbers), counts)
+        told = plain(number, wanted.remedy.name, wanted.target, step, wanted.findings, following, numbers)
+        told = _limited(view, wanted.remedy, told, counts)
         steps.append(told)
         if told['refused'] is None:
             numbers[(wanted.remedy.name, wanted.target)] = number
@@ -46,13 +47,17 @@ def build(view, findings):
 def one(view, name, target, args=None):
     """The step, as data, of this remedy for a target, as things are: numbered zero, after nothing. Raises InputError for what no target can be."""
     remedy = BY_NAME[name]
-    return plain(0, name, target, remedy.step(view, target, args, ()), (), {})
+    return plain(0, name, target, remedy.step(view, target, args, ()))
 
 
 def document(cluster, cluster_id, steps):
     """The plan of a cluster as it is kept and approved. Its digest is that of the steps that can be applied."""
-    return {'schema': SCHEMA, 'cluster': cluster, 'cluster_id': cluster_id, 'digest': digest([cluster_id, *(step['digest'] for step in steps if step['digest'])]),
-            'steps': steps}
+    return {'schema': SCHEMA, 'cluster': cluster, 'cluster_id': cluster_id, 'digest': digest_of_all(cluster_id, steps), 'steps': steps}
+
+
+def digest_of_all(cluster_id, steps):
+    """The digest of what is approved of a plan, worked out of its steps."""
+    return digest([cluster_id, *(digest_of(step) for step in steps if not step['by_hand'])])
 
 
 @dataclass(frozen=True)
@@ -107,4 +112,3 @@ def for_nothing(steps, name, target):
     """Why a remedy that was asked for by name is not done for a target that the plan does not hold, as a sentence's end."""
     there = [step['target'] for step in steps if step['remedy'] == name]
     return f'the plan has {"it for " + listed(there) if there else "no such step"}, and not for {target}'
-

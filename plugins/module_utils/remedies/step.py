@@ -75,8 +75,13 @@ class Remedy:
     includes: tuple = ()
 
 
-def plain(number, remedy, target, step, findings, numbers):
-    """A Step as data of the plan (docs/remedies.md); C(numbers) are those of the steps before it by (remedy, target)."""
+def plain(number, remedy, target, step, findings=(), consequences=(), numbers=None):
+    """A Step as data of the plan (docs/remedies.md).
+
+    C(findings) are the ids of those that it repairs, C(consequences) of those that are explained by them; C(numbers) those of the
+    steps before it by (remedy, target).
+    """
+    numbers = numbers or {}
     told = {
         'step': number,
         'remedy': remedy,
@@ -84,6 +89,7 @@ def plain(number, remedy, target, step, findings, numbers):
         'by_hand': False,
         'title': step.title,
         'findings': list(findings),
+        'consequences': list(consequences),
         'evidence': list(step.evidence),
         'preconditions': list(step.preconditions),
         'predicted': step.predicted,

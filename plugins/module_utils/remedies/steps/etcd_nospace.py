@@ -81,7 +81,8 @@ _DEFRAGMENT = ('etcd tolerates a failure while a member is defragmented, or the 
 def _need(view, target):
     """Raises InputError for a target that is none."""
     if target != TARGET:
-        raise InputError(f'"{target}" is no target of this remedy.', f'Members are defragmented one after the other, the leader last: the target is "{TARGET}".')
+        raise InputError(f'"{target}" is no target of this remedy.',
+                         f'Members are defragmented one after the other, the leader last: the target is "{TARGET}".')
 
 
 def _against(view, due, coming):
