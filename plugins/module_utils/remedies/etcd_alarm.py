@@ -8,8 +8,11 @@ from ansible_collections.talosops.talos.plugins.module_utils.remedies import etc
 from ansible_collections.talosops.talos.plugins.module_utils.remedies.etcd_preconditions import CORRUPT, NOSPACE
 
 
-def against(view, alarm):
-    """The reasons why this alarm, which stands, is not disarmed; none where it may be."""
+def against(view, alarm, without=(), emptied=False):
+    """The reasons why this alarm, which stands, is not disarmed; none where it may be.
+
+    For a plan: C(without) are ids of members that will have been removed, C(emptied) says that databases will have been defragmented.
+    """
     if alarm == CORRUPT:
         return [*preconditions.no_corruption(view), 'to disarm it would only hide that']
     strange = sorted({name for _member, name in view.etcd.alarms or () if name not in (NOSPACE, CORRUPT)})
@@ -17,12 +20,12 @@ def against(view, alarm):
         *preconditions.no_corruption(view),
         *(f'the alarm {name} stands too, and disarming takes all alarms' for name in strange),
         *preconditions.alarms_listed(view),
-        *preconditions.planes_answer(view),
+        *preconditions.planes_answer(view, without),
         *preconditions.one_list(view),
-        *preconditions.members_healthy(view),
+        *preconditions.members_healthy(view, without),
         *preconditions.calm(view),
         *preconditions.quotas_equal(view),
-        *preconditions.below_quota(view),
+        *preconditions.below_quota(view, emptied),
     ]
 
 

@@ -15,8 +15,6 @@ GAINS_BELOW = 0.9
 DISK_FACTOR = 1.5
 # Entries by which a member may lag behind what it has itself (check catalogue ETC-12).
 LAG_MOST = 1000
-# Clusters of so few members have no failure tolerance at any time: there it is done when the outage is agreed to.
-SMALL = 2
 
 
 def sentence(cluster):
@@ -43,27 +41,27 @@ def due(view, threshold, least):
     return dict(sorted(found.items(), key=lambda item: (item[0] in leaders, item[0])))
 
 
-def against(view, member):
-    """The reasons why this member is not defragmented now; none where it may be. Failure tolerance is a question of its own (C(stops_all))."""
+def against(view, member, without=()):
+    """The reasons why this member is not defragmented; none where it may be. Clusters that have no member to spare are C(stops_all).
+
+    C(without) are ids of members that will have been removed by then.
+    """
     key = _keys(view).get(member)
     reasons = [
         *preconditions.no_corruption(view),
-        *preconditions.planes_answer(view),
+        *preconditions.planes_answer(view, without),
         *preconditions.one_list(view),
-        *preconditions.members_healthy(view),
+        *preconditions.members_healthy(view, without),
         *preconditions.calm(view),
     ]
     if key is not None:
         reasons += disk_room(view, view.snapshot.machine(key), int(view.etcd.statuses[key].get('db_size_in_use') or 0))
-    if view.etcd.size > SMALL and view.etcd.tolerance < 1:
-        reasons.append(f'etcd has no failure tolerance ({len(view.etcd.healthy)} of {view.etcd.size} voters are healthy, quorum {view.etcd.quorum}), '
-                       'and a member that is defragmented does not answer')
-    return reasons
+    return reasons + [f'{reason}, and a member that is defragmented does not answer' for reason in preconditions.tolerant(view, without)]
 
 
 def stops_all(view):
     """Whether etcd as a whole does not answer while one member is defragmented, because it has no member to spare at any time."""
-    return view.etcd.size <= SMALL
+    return view.etcd.size <= preconditions.SMALL
 
 
 def disk_room(view, machine, used):

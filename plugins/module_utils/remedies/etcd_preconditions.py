@@ -7,11 +7,14 @@ What could not be seen is a reason like what is wrong: nothing is changed in the
 
 from __future__ import annotations
 
+from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import GONE, presence
 from ansible_collections.talosops.talos.plugins.module_utils.judge.etcd_facts import NO_LEADER
 
 NOSPACE, CORRUPT = 'NOSPACE', 'CORRUPT'
 # Share of its quota below which the database of every member must be before alarms are disarmed (users.md 5, check catalogue ETC-11).
 ROOM = 0.8
+# Clusters of so few members have no failure tolerance at any time: there what stops a member is done when the outage is agreed to.
+SMALL = 2
 
 READS = ('Version', 'MachineTypes', 'MachineStatuses', 'ServiceList', 'Members', 'Identities', 'Affiliates', 'Time', 'EtcdStatus', 'EtcdMemberList',
          'EtcdAlarmList', 'EtcdMembers')
@@ -38,11 +41,16 @@ def alarms_listed(view):
     return [f'no member gave the list of alarms ({_why(view, "EtcdAlarmList")})']
 
 
-def planes_answer(view):
-    """Every control plane node that is known from anywhere answers."""
+def planes_answer(view, without=()):
+    """Every control plane node that is known from anywhere answers, but one that is gone and no member any more.
+
+    C(without) are ids of members that will have been removed by then, as in all that follows.
+    """
     if not view.control_planes:
         return ['no control plane node is known']
-    return [f'{machine.label} does not answer{_of_unreachable(machine)}' for machine in view.control_planes if not machine.answered]
+    owners = [view.etcd.machine_of(member) for member in _staying(view, without)]
+    return [f'{machine.label} does not answer{_of_unreachable(machine)}' for machine in view.control_planes
+            if not machine.answered and (machine in owners or presence(view, machine) != GONE)]
 
 
 def one_list(view):
@@ -60,13 +68,13 @@ def one_list(view):
     return reasons
 
 
-def members_healthy(view):
+def members_healthy(view, without=()):
     """Every listed member is one that answers, votes, knows the one leader, and whose service is healthy."""
     facts, reasons = view.etcd, []
     if facts.members is None:
         return [f'the members of etcd are not known ({_why(view, "EtcdMemberList")})']
     by_id = {status.get('member_id'): key for key, status in facts.statuses.items()}
-    for member in facts.members:
+    for member in _staying(view, without):
         key = by_id.get(member['id'])
         if key is None:
             reasons.append(f'etcd member {facts.calls(member["id"])} does not answer')
@@ -119,21 +127,40 @@ def quotas_equal(view):
     return reasons
 
 
-def below_quota(view):
-    """The database file of every member that answers is well below its quota, so that the alarm would not come back at once."""
+def below_quota(view, emptied=False):
+    """The database file of every member that answers is well below its quota, so that the alarm would not come back at once.
+
+    C(emptied): as it will be once it was defragmented.
+    """
     facts, reasons = view.etcd, []
     for key, status in facts.statuses.items():
         machine = view.snapshot.machine(key)
-        size, quota = int(status.get('db_size') or 0), facts.quota(machine)
+        size, quota = int(status.get('db_size_in_use' if emptied else 'db_size') or 0), facts.quota(machine)
         if quota and size >= ROOM * quota:
-            reasons.append(f'the database on {machine.label} has {mib(size)}, which is {size / quota:.0%} of its quota of {mib(quota)} '
+            has = 'would have after a defragmentation still' if emptied else 'has'
+            reasons.append(f'the database on {machine.label} {has} {mib(size)}, which is {size / quota:.0%} of its quota of {mib(quota)} '
                            f'and not below {ROOM:.0%}')
     return reasons
+
+
+def tolerant(view, without=()):
+    """A member may fail; those of clusters of one or two never may, so that it is no question for them."""
+    voters = [member['id'] for member in view.etcd.voters or () if member['id'] not in without]
+    healthy = [machine for machine in view.etcd.healthy if view.etcd.local_id(machine) not in without]
+    size = len(voters) if view.etcd.voters is not None else view.etcd.size
+    quorum = size // 2 + 1
+    if size <= SMALL or len(healthy) > quorum:
+        return []
+    return [f'etcd has no failure tolerance ({len(healthy)} of {size} voters are healthy, quorum {quorum})']
 
 
 def mib(number):
     """Bytes as MiB."""
     return f'{number / 1024 ** 2:.0f} MiB'
+
+
+def _staying(view, without):
+    return [member for member in view.etcd.members or () if member['id'] not in without]
 
 
 def _members(members):

@@ -26,7 +26,7 @@ _LAST = 9
 def build(view, findings):
     """The steps, as data, for the findings of a report. Pure: C(view) is the View that they were found in."""
     problems = {finding['id']: finding for finding in findings if v.rank(finding['verdict']) >= v.rank(v.WARNING)}
-    asked = _asked(list(problems.values()))
+    asked = _asked(view, list(problems.values()))
     covered = {finding_id for one_ in asked for finding_id in one_.findings}
     groups = by_hand.groups(problems, covered)
     steps, numbers, counts = [], {}, {}
@@ -70,7 +70,7 @@ class _Asked:
     findings: list
 
 
-def _asked(problems):
+def _asked(view, problems):
     """The L(_Asked), each target once, in the order of the remedies."""
     found = {}
     named = {(finding['remedy'] or {}).get('name') for finding in problems}
@@ -79,7 +79,7 @@ def _asked(problems):
         asked = finding['remedy'] or {}
         remedy = BY_NAME.get(instead.get(asked.get('name'), asked.get('name')))
         if remedy is not None:
-            target = remedy.target_of(asked['args'])
+            target = remedy.target_of(view, asked['args'])
             found.setdefault((remedy.name, target), _Asked(remedy, target, asked['args'], [])).findings.append(finding['id'])
     order = [remedy.name for remedy in REMEDIES]
     return sorted(found.values(), key=lambda wanted: (order.index(wanted.remedy.name), wanted.target))

@@ -29,10 +29,14 @@ def node_of(view, name):
     return next((node for node in view.kubernetes.nodes or [] if node['name'] == name), None)
 
 
-def objections(view, node, talosconfig_nodes=()):
-    """Every reason, a sentence, for which this Node must not be deleted; empty where nothing that was read speaks against it."""
-    checks = (_writing, _other_owner, _ready, _leased, _answers, _discovered, _wanted, _etcd_member, _view_fault)
-    found = [reason for check in checks for reason in [check(view, node)] if reason]
+def objections(view, node, talosconfig_nodes=(), writes=False, leaving=()):
+    """Every reason, a sentence, for which this Node must not be deleted; empty where nothing that was read speaks against it.
+
+    For a plan it may be said what will be so by then: that etcd takes C(writes), and the ids of members that are C(leaving) it.
+    """
+    checks = (_other_owner, _ready, _leased, _answers, _discovered, _wanted)
+    found = [reason for check in (*(() if writes else (_writing,)), *checks) for reason in [check(view, node)] if reason]
+    found += [reason for reason in (_etcd_member(view, node, leaving), _view_fault(view, node)) if reason]
     named = {normal(text) for text in talosconfig_nodes} & _names_and_addresses(node)
     return found + ([f'The talosconfig names {listed(sorted(named))} among the nodes of this cluster.'] if named else [])
 
@@ -59,6 +63,12 @@ def volumes(node, attachments, persistent):
                 if (item.get('spec') or {}).get('nodeName') == node['name']]
     local = [item['metadata']['name'] for item in persistent if node['name'] in _required_hosts(item)]
     return sorted(set(attached + local))
+
+
+def etcd_members(view, node):
+    """The members of etcd that have the Node's name or one of its addresses."""
+    wanted = _names_and_addresses(node)
+    return [member for member in view.etcd.members or () if wanted & {normal(one) for one in (member.get('hostname'), *view.etcd.hosts(member)) if one}]
 
 
 def _required_hosts(volume):
@@ -149,14 +159,11 @@ def _wanted(view, node):
     return f'{listed(sorted(named))} is among the expected nodes.' if named else None
 
 
-def _etcd_member(view, node):
+def _etcd_member(view, node, leaving):
     if view.etcd.members is None:
         return f'Whether it is an etcd member was not read ({"; ".join(unread(view.answering_control_planes, "EtcdMemberList")) or "none answered"}).'
-    wanted = _names_and_addresses(node)
-    for member in view.etcd.members:
-        if wanted & {normal(one) for one in (member.get('hostname'), *view.etcd.hosts(member)) if one}:
-            return f'It is the etcd member {view.etcd.calls(member["id"])}: remove that first, by its id, and then the Node.'
-    return None
+    staying = [member for member in etcd_members(view, node) if member['id'] not in leaving]
+    return f'It is the etcd member {view.etcd.calls(staying[0]["id"])}: remove that first, by its id, and then the Node.' if staying else None
 
 
 def _view_fault(view, _node):

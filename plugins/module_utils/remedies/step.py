@@ -59,7 +59,7 @@ class Step:
 class Remedy:
     """A remedy, under the name that findings give in C(remedy.name).
 
-    C(what) it does and what a C(target) of it is, in words. C(target_of(args)) is the target of a finding with these arguments.
+    C(what) it does and what a C(target) of it is, in words. C(target_of(view, args)) is the target of a finding with these arguments.
     C(step(view, target, args, coming)) is the Step for any target, also one that no finding names: then C(args) is None, and the
     Step says why not. It raises InputError for what no target can be. C(coming) are the (remedy, target) of the steps that are
     planned before it. C(most(view)) is how many targets one run may have, None for no limit. C(includes) are the names of

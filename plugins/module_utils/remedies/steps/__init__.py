@@ -4,10 +4,16 @@
 
 from __future__ import annotations
 
-from ansible_collections.talosops.talos.plugins.module_utils.remedies.steps import etcd_nospace, etcd_stale_member
+from ansible_collections.talosops.talos.plugins.module_utils.remedies.steps import (
+    client_endpoints, etcd_nospace, etcd_stale_member, kubelet_restart, kubelet_serving_csr, stale_node,
+)
 
 REMEDIES = (
     etcd_stale_member.REMEDY,
     *etcd_nospace.REMEDIES,
+    kubelet_serving_csr.REMEDY,
+    stale_node.REMEDY,
+    kubelet_restart.REMEDY,
+    client_endpoints.REMEDY,
 )
 BY_NAME = {remedy.name: remedy for remedy in REMEDIES}

@@ -12,7 +12,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.remedies.etcd_preco
 from ansible_collections.talosops.talos.plugins.module_utils.remedies.step import ETCD_SNAPSHOT, Action, Remedy, Step
 from ansible_collections.talosops.talos.plugins.module_utils.remedies.steps import etcd_stale_member
 
-TARGET = 'etcd'
+NAME, TARGET = 'etcd_nospace', 'etcd'
 # The defaults of talos_etcd_defragment.
 THRESHOLD, LEAST = 0.5, 100 * 1024 ** 2
 _SNAPSHOT = Action('Take a snapshot of etcd and verify it', 'talos_etcd_snapshot', {'dest': ETCD_SNAPSHOT})
@@ -27,11 +27,9 @@ def nospace(view, target, _args, coming):
     if not standing:
         return Step(f'Disarm the alarm {NOSPACE}', refused=tuple(preconditions.alarms_listed(view)) or (f'no alarm {NOSPACE} stands',))
     due, cluster = etcd_defragment.due(view, THRESHOLD, LEAST), view.snapshot.cluster.get('name')
-    refused, after = _against(view, due, coming)
-    if not due:
-        refused += etcd_alarm.against(view, NOSPACE)
-        if preconditions.below_quota(view):
-            refused.append('defragmentation gains nothing: what is in the database is in use, so delete what grew or raise quota-backend-bytes')
+    refused, after = _cured(coming, lambda gone: [*_against(view, due, gone), *etcd_alarm.against(view, NOSPACE, gone, emptied=bool(due))])
+    if preconditions.below_quota(view, emptied=bool(due)):
+        refused.append('defragmentation does not gain enough: what is in the database is in use, so delete what grew or raise quota-backend-bytes first')
     disarm = Action(f'Disarm the alarm {NOSPACE} once, when every database is below {preconditions.ROOM:.0%} of its quota', 'talos_etcd_alarm', {})
     return Step(
         title=f'Make room in etcd of {cluster}, then disarm {NOSPACE}' if due else f'Disarm the alarm {NOSPACE} of etcd of {cluster}',
@@ -45,7 +43,8 @@ def nospace(view, target, _args, coming):
         confirm=_confirm(view, due, cluster),
         refused=tuple(refused),
         after=after,
-        rests_on={'alarms': sorted(f'{name} {member}' for member, name in view.etcd.alarms), 'defragment': sorted(due)},
+        rests_on={'alarms': sorted(f'{name} {member}' for member, name in view.etcd.alarms if (etcd_stale_member.NAME, member) not in coming),
+                  'defragment': sorted(due)},
     )
 
 
@@ -56,7 +55,7 @@ def defragment(view, target, _args, coming):
     if not due:
         unseen = () if view.etcd.statuses else preconditions.members_healthy(view)
         return Step('Defragment etcd', refused=tuple(unseen) or ('no database is fragmented',))
-    refused, after = _against(view, due, coming)
+    refused, after = _cured(coming, lambda gone: _against(view, due, gone))
     if preconditions.raised(view, NOSPACE):
         refused.append(f'the alarm {NOSPACE} stands: the remedy etcd_nospace defragments, and disarms it')
     return Step(
@@ -85,15 +84,18 @@ def _need(view, target):
                          f'Members are defragmented one after the other, the leader last: the target is "{TARGET}".')
 
 
-def _against(view, due, coming):
-    """C(([reasons], steps that come before)): a stale member that is removed first gives the failure tolerance back."""
+def _cured(coming, against):
+    """C(([reasons], steps that come before)): a stale member that is removed first gives the failure tolerance back.
+
+    C(against(ids)) are the reasons that there will be once the members of these ids are removed.
+    """
     first = tuple(one for one in coming if one[0] == etcd_stale_member.NAME)
-    reasons = list(dict.fromkeys(reason for member in due for reason in etcd_defragment.against(view, member)))
-    if not first:
-        return reasons, ()
-    gone = {view.etcd.calls(member_id) for _name, member_id in first}
-    curable = [reason for reason in reasons if any(name in reason for name in gone) or 'no failure tolerance' in reason]
-    return [reason for reason in reasons if reason not in curable], first if curable else ()
+    now, then = (list(dict.fromkeys(against(gone))) for gone in ((), tuple(member_id for _name, member_id in first)))
+    return then, first if now != then else ()
+
+
+def _against(view, due, gone):
+    return [reason for member in due for reason in etcd_defragment.against(view, member, gone)]
 
 
 def _defragment(view, due):
@@ -119,7 +121,7 @@ def _predicted(view, due):
 
 
 REMEDIES = (
-    Remedy('etcd_nospace', f'makes room in etcd and disarms the alarm {NOSPACE}', f'"{TARGET}"', lambda _args: TARGET, nospace,
+    Remedy(NAME, f'makes room in etcd and disarms the alarm {NOSPACE}', f'"{TARGET}"', lambda _view, _args: TARGET, nospace,
            includes=('etcd_defragment',)),
-    Remedy('etcd_defragment', 'defragments etcd, one member after the other, the leader last', f'"{TARGET}"', lambda _args: TARGET, defragment),
+    Remedy('etcd_defragment', 'defragments etcd, one member after the other, the leader last', f'"{TARGET}"', lambda _view, _args: TARGET, defragment),
 )
