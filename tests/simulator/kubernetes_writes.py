@@ -7,7 +7,7 @@ from __future__ import annotations
 import copy
 import json
 
-from tests.simulator import kubernetes_csrs, kubernetes_protobuf
+from tests.simulator import kubernetes_csrs, kubernetes_leases, kubernetes_protobuf
 from tests.simulator.kubernetes_nodes import UNKNOWN, readiness
 from tests.simulator.kubernetes_objects import Refusal, metadata, suffix, time
 from tests.simulator.kubernetes_store import about, merged
@@ -31,6 +31,8 @@ def write(model, verb, target, request, query):
         return _create(model, target, body, dry)
     if verb == 'create':
         return _evict(model, target, body, dry)
+    if verb == 'update' and kubernetes_leases.made_by_update(model, target, body):
+        return _create(model, target, {**body, 'metadata': {**(body.get('metadata') or {}), 'name': target.name}}, dry)
     old = model.kubernetes.get(target.resource, target.namespace, target.name)
     if verb == 'delete':
         return _delete(model, target, old, body if isinstance(body, dict) else {}, dry)
@@ -71,6 +73,7 @@ def _create(model, target, body, dry):
     made = metadata(model, name, model.clock.now(), target.namespace, given.get('generateName'), seed=seed)
     kept = {key: value for key, value in given.items() if key not in _FIXED}
     item = {key: value for key, value in body.items() if key not in ('kind', 'apiVersion')} | {'metadata': {**made, **kept}}
+    kubernetes_leases.check(target, name, item)
     if dry:
         return 201, typed(resource, item)
     _need_writes(model, dry)
@@ -166,6 +169,7 @@ def _change(model, target, old, new, dry):
         result = {**{key: value for key, value in new.items() if key not in ('kind', 'apiVersion')}, 'metadata': {**given, **fixed}, **kept}
     else:
         raise Refusal(404, 'NotFound', 'the server could not find the requested resource', {})
+    kubernetes_leases.check(target, target.name, result, given.get('resourceVersion'))
     if target.subresource == 'approval':
         _approve(model, target, old, result)
     _need_writes(model, dry)

@@ -95,6 +95,10 @@ class NotFound(CallError):
     state = ABSENT
 
 
+class Conflict(CallError):
+    """Somebody else changed the object, or made it, since it was looked at."""
+
+
 class NoForwarding(CallError):
     """The endpoint is a worker: it forwards requests to no other node (talos-api 3.3)."""
 

@@ -18,7 +18,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.api import endpoint
 from ansible_collections.talosops.talos.plugins.module_utils.api import proxy as proxies
 from ansible_collections.talosops.talos.plugins.module_utils.api import tls
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import (
-    ConfigError, DeadlineExceeded, InputError, NotFound, RoleRefused, TalosError, TransportError,
+    ConfigError, Conflict, DeadlineExceeded, InputError, NotFound, RoleRefused, TalosError, TransportError,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.kube import probe
 
@@ -234,4 +234,6 @@ def _status(server, status, body):
     message = f'{server} answered {status}: {text[:300]}'
     if status in (401, 403):
         return RoleRefused(message, str(status))
-    return NotFound(message, str(status)) if status == 404 else TalosError(message)
+    if status in (404, 409):
+        return (NotFound if status == 404 else Conflict)(message, str(status))
+    return TalosError(message)

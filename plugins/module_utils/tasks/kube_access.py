@@ -26,26 +26,29 @@ def with_kubeconfig(params):
 
 
 class Kube:
-    """C(get(path)) and C(send(method, path, body)) of one API server, each call with the C(timeout) of the task."""
+    """C(get(path)) and C(send(method, path, body)) of one API server, each call with the C(timeout) of the task, or less."""
 
     def __init__(self, api, server, seconds):
         self._api = api
         self._server = server
         self._seconds = seconds
 
-    def get(self, path):
-        return self._api.get(path, self._seconds, self._server)
+    def get(self, path, most=None):
+        return self._api.get(path, self._within(most), self._server)
 
     def listed(self, path):
         """All objects of a list."""
         return [item for page in self._api.pages(path, lambda: self._seconds, self._server) for item in page]
 
-    def send(self, method, path, body):
+    def send(self, method, path, body, most=None):
         """The answer, or None where the connection broke, so that nobody knows what became of it."""
         try:
-            return self._api.send(method, path, body, self._seconds, self._server)
+            return self._api.send(method, path, body, self._within(most), self._server)
         except (TransportError, DeadlineExceeded):
             return None
+
+    def _within(self, most):
+        return self._seconds if most is None else min(self._seconds, most)
 
 
 @contextlib.contextmanager

@@ -6,9 +6,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import itertools
 import json
 from unittest import mock
 
+from ansible_collections.talosops.talos.plugins.module_utils.api import connection as channels
+from ansible_collections.talosops.talos.plugins.module_utils.api.errors import TransportError
+from ansible_collections.talosops.talos.plugins.module_utils.kube.api import KubernetesApi
 from ansible_collections.talosops.talos.plugins.module_utils.tasks import access
 from ansible_collections.talosops.talos.plugins.module_utils.tasks.arguments import SPECS
 from tests.simulator import Cluster, apid
@@ -49,3 +53,56 @@ def bed(state=None, **options):
     """A L(Bed) of a simulated cluster, in which an address that nobody has is found out sooner than by a real machine."""
     with mock.patch.object(apid, 'NO_ROUTE_AFTER', 0.05), Cluster.from_state(state or {}, name='prod', **options) as cluster, calls(cluster):
         yield Bed(cluster)
+
+
+UNSENT, UNANSWERED = 'unsent', 'unanswered'
+
+
+@contextlib.contextmanager
+def cut(number=None, how=UNSENT, counted=None):
+    """The connection breaks at the C(number)th call meanwhile, from 1; yields the names of the calls, which grow.
+
+    Calls are the RPCs of Talos ("EtcdStatus") and the requests to Kubernetes ("PUT /apis/…"), those that C(counted(name)) if it is given.
+    UNSENT: the server does not see it, though bytes of it were written. UNANSWERED: it was done, and its answer is lost.
+    """
+    calls_, numbers = [], itertools.count(1)
+
+    def around(name, made):
+        if counted and not counted(name):
+            return made()
+        calls_.append(name)
+        breaks = next(numbers) == number
+        if breaks and how == UNSENT:
+            raise _broken()
+        answer = made()
+        if breaks:
+            raise _broken()
+        return answer
+
+    with intercepted(around):
+        yield calls_
+
+
+def _broken():
+    return TransportError('The connection broke.', 'reset', written=True)
+
+
+@contextlib.contextmanager
+def intercepted(around):
+    """Every call is made by C(around(name, made)), which returns what C(made()) does, or raises."""
+    before, request = channels.Connection, KubernetesApi._request
+
+    class Intercepted(before):
+        """A connection whose calls can be seen."""
+
+        def unary(self, *call):
+            return next(iter(self.stream(*call)))
+
+        def stream(self, method, *rest):
+            yield from around(method.rpartition('/')[2], lambda: list(before.stream(self, method, *rest)))
+
+    def _request(self, method, server, path, *rest):
+        return around(f'{method} {path}', lambda: request(self, method, server, path, *rest))
+
+    with mock.patch.object(channels, 'Connection', Intercepted), mock.patch.object(KubernetesApi, '_request', _request):
+        yield

@@ -261,6 +261,29 @@ def test_objects_can_be_made():
         assert kube(f'{path}/check')[0] == 404
 
 
+def test_leases_are_written_as_kubernetes_wants_them():
+    with Cluster.from_state({}) as cluster:
+        kube = admin(cluster)
+        path, name = '/apis/coordination.k8s.io/v1/namespaces/kube-system/leases', 'check'
+        lease = {'kind': 'Lease', 'metadata': {'name': name}, 'spec': {'holderIdentity': 'x', 'renewTime': '2026-01-01T00:00:00.000000Z'}}
+        code, made = kube(f'{path}/{name}', method='PUT', body=lease)
+        assert code == 201 and made['metadata']['resourceVersion'], 'an update makes one where there is none'
+        code, told = kube(f'{path}/{name}', method='PUT', body=lease)
+        assert code == 422 and 'metadata.resourceVersion: Invalid value: 0: must be specified for an update' in told['message']
+        for spec, status, text in (({'renewTime': '2026-01-01T00:00:00Z'}, 400, 'parsing time'), ({'leaseDurationSeconds': 0}, 422, 'must be greater than 0')):
+            code, told = kube(f'{path}/{name}', method='PUT', body={**made, 'spec': spec})
+            assert code == status and text in told['message']
+        code, changed = kube(f'{path}/{name}', method='PUT', body={**made, 'spec': {'holderIdentity': 'y'}})
+        assert code == 200 and changed['metadata']['resourceVersion'] != made['metadata']['resourceVersion']
+        code, told = kube(f'{path}/{name}', method='PUT', body={**made, 'spec': {'holderIdentity': 'z'}})
+        assert code == 409 and told['reason'] == 'Conflict' and told['details'] == {'name': name, 'group': 'coordination.k8s.io', 'kind': 'leases'}
+        assert kube.delete(f'{path}/{name}')[0] == 200
+        code, told = kube(f'{path}/{name}', method='PUT', body=changed)
+        assert code == 409 and 'Precondition failed: UID in precondition' in told['message']
+        lines = cluster.model.kubernetes.writes
+        assert lines[0] == f'update leases {name}' and lines[-1] == f'update leases {name}' and f'delete leases {name}' in lines
+
+
 def _approval(item, kind='Approved'):
     return {**item, 'status': {**item['status'], 'conditions': [{'type': kind, 'status': 'True', 'reason': 'Test', 'message': ''}]}}
 
