@@ -25,7 +25,8 @@ from ansible.utils.display import Display
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.tasks import (
-    access, api_check, certsans_check, client_config, control_plane_check, controller_runtime_check, diagnose, etcd_alarm, etcd_defragment,
+    access, api_check, backups, certsans, certsans_check, client_config, config_patch, control_plane_check, controller_runtime_check, diagnose,
+    etcd_alarm, etcd_defragment,
     etcd_files, etcd_health, etcd_member, etcd_snapshot, health, kubeconfig, kubelet_check, kubernetes_api_check, kubernetes_csr, kubernetes_node,
     logs, members, network_check, own_checks, report, requirements_check, resource_info, service, service_info, snapshot,
 )
@@ -36,8 +37,10 @@ from ansible_collections.talosops.talos.plugins.plugin_utils.control_node import
 COLLECTION = 'talosops.talos'
 RUN = {
     'talos_api_check': api_check.run,
+    'talos_certsans': certsans.run,
     'talos_certsans_check': certsans_check.run,
     'talos_client_config': client_config.run,
+    'talos_config_patch': config_patch.run,
     'talos_control_plane_check': control_plane_check.run,
     'talos_controller_runtime_check': controller_runtime_check.run,
     'talos_diagnose': diagnose.run,
@@ -63,11 +66,14 @@ RUN = {
     'talos_snapshot': snapshot.run,
 }
 # Of Kubernetes these ask nothing: a kubeconfig among the defaults of the action group may be the very file that is to be made.
-WITHOUT_KUBERNETES = ('talos_etcd_alarm', 'talos_etcd_defragment', 'talos_etcd_snapshot', 'talos_kubeconfig', 'talos_logs', 'talos_resource_info',
-                      'talos_service', 'talos_service_info')
+WITHOUT_KUBERNETES = ('talos_config_patch', 'talos_etcd_alarm', 'talos_etcd_defragment', 'talos_etcd_snapshot', 'talos_kubeconfig', 'talos_logs',
+                      'talos_resource_info', 'talos_service', 'talos_service_info')
 # What is made of their result on the control node, by what it is called in an error.
 BROUGHT_BACK = {'talos_snapshot': 'a snapshot', 'talos_diagnose': 'a snapshot', 'talos_kubeconfig': 'a kubeconfig', 'talos_client_config': 'endpoints',
-                'talos_kubernetes_node': 'a Node', 'talos_etcd_snapshot': 'a snapshot of etcd'}
+                'talos_kubernetes_node': 'a Node', 'talos_certsans': 'machine configurations', 'talos_config_patch': 'machine configurations',
+                'talos_etcd_snapshot': 'a snapshot of etcd'}
+# They keep machine configurations in backup_dir.
+CONFIGURES = ('talos_certsans', 'talos_config_patch')
 # What is seen on the control node of a file there, for a task that runs elsewhere: an etcd_backup.File.
 SEEN_HERE = {'talos_etcd_snapshot': lambda params: etcd_snapshot.at(params['dest']), 'talos_etcd_member': etcd_member.seen}
 COLORS = {v.CRITICAL: 'bright red', v.ERROR: 'red', v.WARNING: 'yellow', v.UNKNOWN: 'cyan', v.INFO: 'blue', v.OK: 'green'}
@@ -112,12 +118,16 @@ class ActionModule(ActionBase):
         if is_local or not connects:  # a snapshot lies on the control node, whatever the host is
             return self._here(params, task_vars, check_mode, say)
         if self.module == 'talos_kubernetes_node':
-            kubernetes_node.prepare(params, check_mode)
+            backups.prepare(params, check_mode)
+        if self.module in CONFIGURES:
+            config_patch.check_options(params, check_mode)
         if self.module == 'talos_etcd_snapshot':
             return self._fetch(params, task_vars, check_mode)
         result = self._ship(params, task_vars, is_local)
         if kubernetes_node.BACKUP in result:
             return kubernetes_node.keep_backup(result, params)
+        if backups.SEALED in result:
+            return backups.unsealed(result, params)
         if snapshot.ARCHIVE in result:
             kept = snapshot.keep_archive(result, params, os.getcwd())
             return diagnose.finish(kept, params) if self.module == 'talos_diagnose' else kept
@@ -154,6 +164,8 @@ class ActionModule(ActionBase):
             raise InputError(f'async cannot bring {BROUGHT_BACK[self.module]} back from another host.',
                              'Leave out async: the option deadline bounds the task.')
         arguments = {name: value for name, value in params.items() if value is not None and name not in access.CREDENTIALS + ('access',)}
+        if 'patch' in arguments:
+            arguments['patch'] = config_patch.carried(arguments['patch'])
         if 'access' in params:
             arguments['talosconfig_content'] = access.pack(replace(params['access'], tmp_dir=None, directory=os.getcwd() if is_local else None))
         if is_local:

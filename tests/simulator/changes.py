@@ -33,6 +33,8 @@ async def _apply_configuration(node, request, send):
     asked = MESSAGES.decode('ApplyConfigurationRequest', request)
     mode, config = asked.get('mode', 'REBOOT'), node.config
     old = node.minor < _MODES_SINCE_114
+    if not asked.get('dry_run'):
+        config.asked.append(mode)
     if old and config.rebooting:
         raise Status(FAILED_PRECONDITION, 'configuration was already applied and node is rebooting, cannot apply more configuration '
                                           'changes until next reboot')

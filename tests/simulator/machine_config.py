@@ -32,7 +32,8 @@ class MachineConfig:
     """C(active) is in force, C(saved) what the next boot takes, both lists of documents.
 
     C(persistent): whether C(saved) shows as a resource, which it does from 1.10 on once a configuration was saved since
-    the boot. C(booted) is what was active when etcd started. C(versions) counts the changes of each resource.
+    the boot. C(booted) is what was active when etcd started. C(versions) counts the changes of each resource. C(asked) has
+    the mode of each ApplyConfiguration that was no dry run, whatever became of it.
     """
 
     def __init__(self, node):
@@ -42,6 +43,7 @@ class MachineConfig:
         self.rebooting = False
         self.versions = {'v1alpha1': 1, 'persistent': 1}
         self.changed_at = {}
+        self.asked = []
         self._trial = 0
 
     @property

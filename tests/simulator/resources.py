@@ -210,7 +210,8 @@ def kubernetes_names(node):
     dns = [*dict.fromkeys([node.hostname, node.short_name]), 'kubernetes', 'kubernetes.default', 'kubernetes.default.svc',
            'kubernetes.default.svc.cluster.local', 'localhost']
     ips = [prefix.split('/')[0] for prefix in node.routed_no_k8s if prefix.split('/')[0] != node.model.vip]
-    configured = (node.config.cluster.get('apiServer') or {}).get('certSANs') or ()
+    configured = [*((node.config.cluster.get('apiServer') or {}).get('certSANs') or ()),
+                  *((node.config.document('KubeAPIServerConfig') or {}).get('certExtraSANs') or ())]
     for address in (endpoint, service, '127.0.0.1', node.model.vip, *configured):
         if address and address not in ips:
             (ips if _is_address(address) else dns).append(address)

@@ -152,6 +152,12 @@ def _resolved(view, host):
     return tuple(normal(address) for address in found.get('addresses') or []) if same else ()
 
 
+def certsans(view, names):
+    """The remedy that adds names to the certificates of all API servers, None without a name."""
+    nodes = [server.machine.label for server in servers(view)]
+    return {'name': 'talos_certsans', 'args': {'names': list(names), 'nodes': nodes, 'lists': ['api_server']}} if names and nodes else None
+
+
 def probed(view):
     """What ten new connections to the endpoint found (snapshot/model.py), None where it was not asked."""
     datum = view.kubernetes.datum('endpoint')

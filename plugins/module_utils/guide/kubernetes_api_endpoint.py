@@ -11,7 +11,7 @@ from __future__ import annotations
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import FAILED
 from ansible_collections.talosops.talos.plugins.module_utils.guide.control_plane_common import etcd_was_sick, why_settling
 from ansible_collections.talosops.talos.plugins.module_utils.guide.kubernetes_api_common import (
-    ANSWERS, ENDPOINT_DOWN, NOT_READY, ON_THE_WAY, SECTION, SERVES, UNSEEN, VIP_LOST, explained, probed, served, servers, settling,
+    ANSWERS, ENDPOINT_DOWN, NOT_READY, ON_THE_WAY, SECTION, SERVES, UNSEEN, VIP_LOST, certsans, explained, probed, served, servers, settling,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed, ordered
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
@@ -238,7 +238,8 @@ def _dead(view, found, failed):
         return error(found['url'], title, f'{what[0].upper()}{what[1:]} answers with a certificate that the kubeconfig does not accept, '
                      'so no client can use it.',
                      'If a load balancer ends TLS: switch it to plain TCP pass-through. If the name is missing: add it to cluster.apiServer.certSANs on all '
-                     'control plane nodes.', evidence=evidence, asserts=(ENDPOINT_DOWN,))
+                     'control plane nodes.', evidence=evidence, asserts=(ENDPOINT_DOWN,),
+                     remedy=certsans(view, [found['host']]) if kinds == {'wrong_name'} else None)
     holders = [machine for machine in _behind(view, found) if any(server.bad for server in servers(view) if server.machine is machine)]
     if virtual and holders:
         names = listed(machine.label for machine in holders)
@@ -376,7 +377,7 @@ CHECKS = (
     Check('kubernetes_api.server_down', SECTION, 'The API server of each control plane node serves', server_down, reads=_READS,
           cluster_reads=('readyz',), catalogue='KAPI-3'),
     Check('kubernetes_api.endpoint_down', SECTION, 'The endpoint leads to API servers that serve', endpoint_down, reads=_READS,
-          cluster_reads=('endpoint', 'readyz'), catalogue='KAPI-3'),
+          cluster_reads=('endpoint', 'readyz'), catalogue='KAPI-3', remedy='talos_certsans'),
     Check('kubernetes_api.endpoint_unreached_inside', SECTION, 'The machines reach the endpoint', endpoint_unreached_inside, reads=('MachineStatuses',),
           logs=('controller-runtime',), catalogue='KAPI-3'),
     Check('kubernetes_api.reads_rejected', SECTION, 'The API gives what is stored', reads_rejected, cluster_reads=('nodes', 'readyz'), role='os:admin',

@@ -7,7 +7,9 @@ from __future__ import annotations
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from ansible_collections.talosops.talos.plugins.module_utils.guide.kubernetes_api_common import BAD, SECTION, endpoint, explained, probed, servers
+from ansible_collections.talosops.talos.plugins.module_utils.guide.kubernetes_api_common import (
+    BAD, SECTION, certsans, endpoint, explained, probed, servers,
+)
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed, ordered, seen, span
 from ansible_collections.talosops.talos.plugins.module_utils.judge.addresses import is_ip, normal
 from ansible_collections.talosops.talos.plugins.module_utils.judge.check import (
@@ -139,7 +141,8 @@ def certificate_names(view, machine):
                  ('Every machine asks this API server under 127.0.0.1, through KubePrism, and refuses it. ' if _OWN in lacking else '')
                  + ('Whoever is led to this node by the endpoint refuses it.' if lacking != [_OWN] else ''),
                  f'Append {listed(lacking)} to cluster.apiServer.certSANs on all control plane nodes (machine.certSANs does not help), no reboot is needed.',
-                 nodes=[machine.key], evidence=[seen(machine, 'apiserver_certificate', f'names: {listed(names, 12)}')])
+                 nodes=[machine.key], evidence=[seen(machine, 'apiserver_certificate', f'names: {listed(names, 12)}')],
+                 remedy=certsans(view, [name for name in lacking if name != _OWN]))
 
 
 def _covers(names, wanted):
@@ -180,7 +183,8 @@ CHECKS = (
     Check('kubernetes_api.certificate_expires', SECTION, 'The certificate of each API server is valid for a while', certificate_expires, each=CONTROL_PLANES,
           reads=_READS, cluster_reads=('readyz',), catalogue='CP-7, EXT-CERT', thresholds=_DAYS),
     Check('kubernetes_api.certificate_names', SECTION, 'The certificate of each API server names the endpoint', certificate_names, each=CONTROL_PLANES,
-          reads=(*_READS, 'KubePrismEndpoints', 'KubePrismStatuses', 'APIServerConfigs'), cluster_reads=('endpoint', 'readyz'), catalogue='KAPI-4'),
+          reads=(*_READS, 'KubePrismEndpoints', 'KubePrismStatuses', 'APIServerConfigs'), cluster_reads=('endpoint', 'readyz'), catalogue='KAPI-4',
+          remedy='talos_certsans'),
     Check('kubernetes_api.kubeconfig_certificate', SECTION, 'The client certificate of a given kubeconfig is valid for a while', kubeconfig_certificate,
           cluster_reads=('readyz',), catalogue='KAPI-7', thresholds=_DAYS, sharpens=True),
 )

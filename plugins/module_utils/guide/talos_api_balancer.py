@@ -77,7 +77,7 @@ def _missing(view, endpoint, lacking, evidence):
         f'Append {endpoint.host} to machine.certSANs of every control plane node, one at a time, dialling the nodes by their own '
         'addresses; no reboot is needed, the new certificate is served within seconds.', nodes=[m.key for m in lacking], evidence=evidence,
         asserts=(f'endpoint:{endpoint.text}',),
-        remedy={'name': 'talos_certsans', 'args': {'names': [endpoint.host], 'nodes': planes}} if planes else None)
+        remedy={'name': 'talos_certsans', 'args': {'names': [endpoint.host], 'nodes': planes, 'lists': ['machine']}} if planes else None)
 
 
 def _no_address(certificate):
@@ -138,7 +138,7 @@ def certsans_differ(view):
                 'work with some of them only.',
                 f'Append {name} to machine.certSANs of the others too, or take it out where it is.', nodes=[m.key for m in lack],
                 evidence=evidence,
-                remedy={'name': 'talos_certsans', 'args': {'names': [name], 'nodes': [m.label for m in planes]}}))
+                remedy={'name': 'talos_certsans', 'args': {'names': [name], 'nodes': [m.label for m in planes], 'lists': ['machine']}}))
     if outcomes:
         return outcomes
     if unseen or not planes:

@@ -46,6 +46,13 @@ EXCLUSIVE = [('talosconfig', 'talosconfig_content'), ('kubeconfig', 'kubeconfig_
 LIMIT = {
     'limit_bytes': {'type': 'int', 'default': RESULT_BYTES},
 }
+# What changes a machine configuration.
+CONFIG = {
+    'mode': {'type': 'str', 'choices': ['no_reboot', 'try', 'staged'], 'default': 'no_reboot'},
+    'try_timeout': {'type': 'float', 'default': 60.0},
+    'backup_dir': {'type': 'path'},
+    'confirm': {'type': 'list', 'elements': 'str'},
+}
 
 _SECTION = {
     'argument_spec': {**SNAPSHOT, **CONNECTION, **JUDGEMENT},
@@ -146,6 +153,24 @@ SPECS = {
             'keep_balancers': {'type': 'bool', 'default': True},
             'expected_nodes': {'type': 'list', 'elements': 'str'},
             'backup': {'type': 'bool', 'default': False},
+        },
+        'mutually_exclusive': EXCLUSIVE,
+    },
+    'talos_config_patch': {
+        'argument_spec': {
+            **CONNECTION,
+            **CONFIG,
+            'nodes': {'type': 'list', 'elements': 'str', 'required': True},
+            'patch': {'type': 'raw', 'required': True, 'no_log': True},
+        },
+        'mutually_exclusive': EXCLUSIVE,
+    },
+    'talos_certsans': {
+        'argument_spec': {
+            **CONNECTION,
+            **CONFIG,
+            'names': {'type': 'list', 'elements': 'str', 'required': True},
+            'lists': {'type': 'list', 'elements': 'str', 'choices': ['machine', 'api_server'], 'default': ['machine', 'api_server']},
         },
         'mutually_exclusive': EXCLUSIVE,
     },

@@ -29,7 +29,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge.gates import 
 from ansible_collections.talosops.talos.plugins.module_utils.remedies import live, stale_node
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot import objects
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.kubernetes import KINDS as KUBERNETES_KINDS
-from ansible_collections.talosops.talos.plugins.module_utils.tasks import access, judged, kube_access, section
+from ansible_collections.talosops.talos.plugins.module_utils.tasks import access, backups, judged, kube_access, section
 from ansible_collections.talosops.talos.plugins.module_utils.tasks import kubeconfig_file as files
 
 _KINDS = section.needs_of(check for check in CHECKS if check.id == 'kubelet.node_stale')[0] \
@@ -56,7 +56,7 @@ def run(params, check_mode, say):
         raise InputError(f'verify_seconds must be a number of seconds, not {params["verify_seconds"]}.')
     here = access.of(params).directory is not None
     if here:
-        prepare(params, check_mode)
+        backups.prepare(params, check_mode)
     params = kube_access.with_kubeconfig(params)
     snapshot = access.gather(params, say, set(_KINDS), set(section.GATE_LOGS))
     view, name, uid = View(snapshot, judged.settings(params)), params['name'], params['uid']
@@ -95,19 +95,6 @@ def run(params, check_mode, say):
         except TalosError as error:
             return {**result, 'failed': True, 'msg': error.sentence()}
     return result
-
-
-def prepare(params, check_mode):
-    """The directory for the Node, made where it is missing. Raises InputError where nothing can be written there."""
-    directory = params['backup_dir']
-    try:
-        if not check_mode:
-            os.makedirs(directory, mode=0o700, exist_ok=True)
-        missing = not os.path.isdir(directory)
-    except OSError as error:
-        raise InputError(f'backup_dir {directory} cannot be made: {error.strerror}.') from None
-    if not missing and not os.access(directory, os.W_OK | os.X_OK):
-        raise InputError(f'backup_dir {directory} cannot be written.')
 
 
 def keep_backup(result, params):

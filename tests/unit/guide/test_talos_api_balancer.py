@@ -27,7 +27,7 @@ def test_the_recorded_cluster_with_one_of_three_named():
     judged = states.report(snap)
     found = states.finding(judged, MISSING)
     assert (found['verdict'], found['subject'], found['nodes']) == ('error', 'lb.example.net', ['cp2', 'cp3'])
-    assert found['remedy'] == {'name': 'talos_certsans', 'args': {'names': ['lb.example.net'], 'nodes': ['cp1', 'cp2', 'cp3']}}
+    assert found['remedy'] == {'name': 'talos_certsans', 'args': {'names': ['lb.example.net'], 'nodes': ['cp1', 'cp2', 'cp3'], 'lists': ['machine']}}
 
 
 @pytest.mark.parametrize('host', ['lb.example.net', '203.0.113.7'])

@@ -69,7 +69,7 @@ def test_certificate_names_that_differ_between_control_plane_nodes():
     assert found['verdict'] == 'info'
     assert found['title'] == 'lb.example.net is in the API certificate of cp1, but not of cp2 and cp3'
     assert found['nodes'] == ['cp2', 'cp3']
-    assert found['remedy'] == {'name': 'talos_certsans', 'args': {'names': ['lb.example.net'], 'nodes': ['cp1', 'cp2', 'cp3']}}
+    assert found['remedy'] == {'name': 'talos_certsans', 'args': {'names': ['lb.example.net'], 'nodes': ['cp1', 'cp2', 'cp3'], 'lists': ['machine']}}
 
 
 def test_every_check_belongs_to_one_of_the_sections_and_has_its_own_id():

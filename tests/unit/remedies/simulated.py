@@ -19,7 +19,7 @@ from tests.simulator import Cluster, apid
 from tests.tools.direct import calls
 
 TASKS = 'ansible_collections.talosops.talos.plugins.module_utils.tasks.'
-CHANGING = ('ServiceStart', 'ServiceStop', 'ServiceRestart', 'ApplyConfiguration', 'Reboot', 'Restart', 'Shutdown', 'Reset', 'Bootstrap', 'Upgrade',
+CHANGING = ('ServiceStart', 'ServiceStop', 'ServiceRestart', 'Reboot', 'Restart', 'Shutdown', 'Reset', 'Bootstrap', 'Upgrade',
             'EtcdAlarmDisarm', 'EtcdDefragment', 'EtcdRemoveMemberByID', 'EtcdLeaveCluster', 'EtcdForfeitLeadership', 'EtcdRecover', 'Rollback')
 
 
@@ -42,10 +42,14 @@ class Bed:
         return self.cluster.address(name)
 
     def changes(self):
-        """What was sent that changes anything, in its order: methods of Talos with their machine, and requests to Kubernetes."""
+        """What was sent that changes anything, in its order: methods of Talos with their machine, and requests to Kubernetes.
+
+        Configurations come first, with the mode in which they were to be applied; a dry run is none.
+        """
+        applied = [f'ApplyConfiguration {node.name} {mode}' for node in self.model.machines.values() for mode in node.config.asked]
         talos = [f'{path.rpartition("/")[2]} {node.name}' for node in self.model.machines.values() for _at, path, _code in node.calls
                  if path.rpartition('/')[2] in CHANGING]
-        return [*talos, *self.model.kubernetes.writes]
+        return [*applied, *talos, *self.model.kubernetes.writes]
 
 
 @contextlib.contextmanager
