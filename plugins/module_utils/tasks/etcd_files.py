@@ -8,13 +8,14 @@ import contextlib
 import os
 import shutil
 import stat
-import tempfile
 from dataclasses import asdict
 from datetime import datetime, timezone
 
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError, TalosError
 from ansible_collections.talosops.talos.plugins.module_utils.remedies.etcd_backup import MODE, File, Verifier
+from ansible_collections.talosops.talos.plugins.module_utils.tasks import scratch
 
+PREFIX = '.etcd-snapshot-'
 _CHUNK = 1024 * 1024
 
 
@@ -48,22 +49,13 @@ def from_plain(plain):
 @contextlib.contextmanager
 def replacing(path):
     """A binary file to write, with mode 0600, that takes the place of C(path) when the block ends well and is gone when it does not."""
-    scratch = None
     try:
-        handle, scratch = tempfile.mkstemp(prefix='.etcd-snapshot-', dir=os.path.dirname(path))  # which has the mode 0600
-        with os.fdopen(handle, 'wb') as file:
+        with scratch.replacing(path, PREFIX) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(scratch, path)
-        scratch = None
     except TalosError:
         raise
     except OSError as error:
         raise InputError(f'{path} could not be written: {error.strerror}.') from None
-    finally:
-        if scratch:
-            os.unlink(scratch)
 
 
 def narrow(path):

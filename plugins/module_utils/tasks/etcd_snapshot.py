@@ -83,7 +83,7 @@ def fetched(result, params, fetch, check_mode):
     if 'diff' in result:
         result['diff'] = {**result['diff'], 'before_header': dest, 'after_header': dest}
     if result['reasons'] and not check_mode and result['sha256']:
-        scratch = os.path.join(os.path.dirname(dest), f'.etcd-snapshot-{os.getpid()}')
+        scratch = os.path.join(os.path.dirname(dest), f'.etcd-fetched-{os.getpid()}')
         try:
             fetch(scratch)
             os.chmod(scratch, etcd_backup.MODE)

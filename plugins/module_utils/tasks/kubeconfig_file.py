@@ -7,12 +7,12 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import tempfile
 import time
 
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import ConfigError, InputError
 from ansible_collections.talosops.talos.plugins.module_utils.kube import config
 from ansible_collections.talosops.talos.plugins.module_utils.kube.document import Document
+from ansible_collections.talosops.talos.plugins.module_utils.tasks import scratch
 
 try:
     import fcntl
@@ -20,6 +20,7 @@ except ImportError:
     fcntl = None
 
 MODE = 0o600
+PREFIX = '.kubeconfig-'
 _VAULT = b'$ANSIBLE_VAULT'
 
 
@@ -103,20 +104,8 @@ def backup(old):
 
 def put(path, data, status):
     """Write a file; its owner stays who it was by C(status), None for a new one."""
-    scratch = None
     try:
-        handle, scratch = tempfile.mkstemp(prefix='.kubeconfig-', dir=os.path.dirname(path))  # which has the mode 0600
-        with os.fdopen(handle, 'wb') as file:
+        with scratch.replacing(path, PREFIX, status) as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if status is not None and (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
-            with contextlib.suppress(OSError):
-                os.chown(scratch, status.st_uid, status.st_gid)
-        os.replace(scratch, path)
-        scratch = None
     except OSError as error:
         raise InputError(f'{path} could not be written: {error.strerror}.') from None
-    finally:
-        if scratch:
-            os.unlink(scratch)

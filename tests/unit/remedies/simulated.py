@@ -8,6 +8,7 @@ import contextlib
 import importlib
 import itertools
 import json
+import os
 from unittest import mock
 
 from ansible_collections.talosops.talos.plugins.module_utils.api import connection as channels
@@ -23,6 +24,15 @@ CHANGING = ('ServiceStart', 'ServiceStop', 'ServiceRestart', 'Reboot', 'Restart'
             'EtcdAlarmDisarm', 'EtcdDefragment', 'EtcdRemoveMemberByID', 'EtcdLeaveCluster', 'EtcdForfeitLeadership', 'EtcdRecover', 'Rollback')
 
 
+def task(talosconfig, proxy, module, check, options):
+    """What the task of a module returns."""
+    spec = SPECS[module]['argument_spec']
+    assert set(options) <= set(spec), set(options) - set(spec)
+    params = {**{name: argument.get('default') for name, argument in spec.items()}, 'proxy': proxy, **options}
+    params['access'] = access.find({'talosconfig': talosconfig, 'kubeconfig': options.get('kubeconfig')})
+    return json.loads(json.dumps(importlib.import_module(TASKS + module.removeprefix('talos_')).run(params, check, None)))
+
+
 class Bed:
     """A cluster, with C(run(module, **options)) as a task of it; C(check=True) for check mode."""
 
@@ -31,12 +41,7 @@ class Bed:
         self.model = cluster.model
 
     def run(self, module, check=False, **options):
-        task = importlib.import_module(TASKS + module.removeprefix('talos_'))
-        spec = SPECS[module]['argument_spec']
-        assert set(options) <= set(spec), set(options) - set(spec)
-        params = {**{name: argument.get('default') for name, argument in spec.items()}, 'proxy': self.cluster.proxy, **options}
-        params['access'] = access.find({'talosconfig': str(self.cluster.directory / 'talosconfig'), 'kubeconfig': options.get('kubeconfig')})
-        return json.loads(json.dumps(task.run(params, check, None)))
+        return task(str(self.cluster.directory / 'talosconfig'), self.cluster.proxy, module, check, options)
 
     def address(self, name):
         return self.cluster.address(name)
@@ -60,22 +65,24 @@ def bed(state=None, **options):
 
 
 UNSENT, UNANSWERED = 'unsent', 'unanswered'
+# How a file is put into its place; a call like the others for whom it concerns.
+REPLACE = 'os.replace'
 
 
 @contextlib.contextmanager
-def cut(number=None, how=UNSENT, counted=None):
-    """The connection breaks at the C(number)th call meanwhile, from 1; yields the names of the calls, which grow.
+def cut(number=None, how=UNSENT, counted=None, until=None):
+    """The connection breaks at the C(number)th call meanwhile, from 1, and at those up to C(until); yields the names of the calls, which grow.
 
     Calls are the RPCs of Talos ("EtcdStatus") and the requests to Kubernetes ("PUT /apis/…"), those that C(counted(name)) if it is given.
     UNSENT: the server does not see it, though bytes of it were written. UNANSWERED: it was done, and its answer is lost.
     """
-    calls_, numbers = [], itertools.count(1)
+    names, numbers = [], itertools.count(1)
 
     def around(name, made):
-        if counted and not counted(name):
+        if counted and not counted(name) or name == REPLACE:
             return made()
-        calls_.append(name)
-        breaks = next(numbers) == number
+        names.append(name)
+        breaks = number is not None and number <= next(numbers) <= (until or number)
         if breaks and how == UNSENT:
             raise _broken()
         answer = made()
@@ -84,7 +91,7 @@ def cut(number=None, how=UNSENT, counted=None):
         return answer
 
     with intercepted(around):
-        yield calls_
+        yield names
 
 
 def _broken():
@@ -94,7 +101,7 @@ def _broken():
 @contextlib.contextmanager
 def intercepted(around):
     """Every call is made by C(around(name, made)), which returns what C(made()) does, or raises."""
-    before, request = channels.Connection, KubernetesApi._request
+    before, request, replace = channels.Connection, KubernetesApi._request, os.replace
 
     class Intercepted(before):
         """A connection whose calls can be seen."""
@@ -108,5 +115,6 @@ def intercepted(around):
     def _request(self, method, server, path, *rest):
         return around(f'{method} {path}', lambda: request(self, method, server, path, *rest))
 
-    with mock.patch.object(channels, 'Connection', Intercepted), mock.patch.object(KubernetesApi, '_request', _request):
+    with mock.patch.object(channels, 'Connection', Intercepted), mock.patch.object(KubernetesApi, '_request', _request), \
+            mock.patch.object(os, 'replace', lambda *paths: around(REPLACE, lambda: replace(*paths))):
         yield
