@@ -83,7 +83,7 @@ def _apply(params, view, step, mode):
     """Send it, once. Where no answer came the machine tells what was done. Raises TalosError."""
     request = {'data': step.after.encode(), 'mode': mode}
     if mode == 'TRY':
-        request['try_mode_timeout'] = {'seconds': int(step.seconds), 'nanos': int(step.seconds % 1 * 1e9)}
+        request['try_mode_timeout'] = step.seconds
     step.state = FAILED
     try:
         with config_way.connected(params, view, step.machine) as handle:

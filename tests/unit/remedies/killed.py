@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 
-from tests.unit.remedies.simulated import UNANSWERED, UNSENT, intercepted, task
+from tests.unit.remedies.simulated import UNANSWERED, UNSENT, impatient, intercepted, task
 
 
 class Forks:
@@ -86,7 +86,7 @@ def _run(job, heard, say):
         return answer
 
     say({'pid': os.getpid()})
-    with intercepted(around):
+    with intercepted(around), impatient():
         task(job['talosconfig'], job['proxy'], job['module'], False, job['options'])
 
 

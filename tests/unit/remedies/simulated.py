@@ -64,6 +64,20 @@ def bed(state=None, **options):
         yield Bed(cluster)
 
 
+# How long tasks wait before they look again, in seconds, and how often: simulated machines are done sooner than real ones.
+SOON = {('config_change', 'PAUSE'): 0.1, ('config_change', 'LOOKS'): 1, ('config_change', 'SETTLE'): 3.0,
+        ('etcd_alarm', '_PAUSE'): 0.1, ('etcd_defragment', '_PAUSE'): 0.1, ('etcd_member', '_PAUSE'): 0.1, ('service', '_POLL'): 0.1}
+
+
+@contextlib.contextmanager
+def impatient():
+    """Tasks look again soon."""
+    with contextlib.ExitStack() as patches:
+        for (name, what), value in SOON.items():
+            patches.enter_context(mock.patch.object(importlib.import_module(TASKS + name), what, value))
+        yield
+
+
 UNSENT, UNANSWERED = 'unsent', 'unanswered'
 # How a file is put into its place; a call like the others for whom it concerns.
 REPLACE = 'os.replace'
