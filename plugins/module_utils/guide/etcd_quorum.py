@@ -151,8 +151,13 @@ def _degraded(view, absent, unasked):
                     'Gather again in a few minutes. Touch no other control plane node before.', **more)
     loss = ' One more loss stops etcd and Kubernetes.' if spare == 0 else ''
     return warning('cluster', title, f'A quorum needs {facts.quorum} of {size} voters.{loss}',
-                   'Bring the missing member back, or remove it if its machine is gone for good. Until then reboot, upgrade or reset no '
-                   'other control plane node.', **more)
+                   f'{_look(machines)}Bring the missing member back, or remove it if its machine is gone for good. Until then reboot, upgrade or '
+                   'reset no other control plane node.', **more)
+
+
+def _look(machines):
+    there = next((machine for machine in machines if machine.answered), None)
+    return f'Read its log: talosctl -n {there.address or there.label} logs etcd. ' if there else ''
 
 
 def _absent(view):

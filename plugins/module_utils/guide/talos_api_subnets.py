@@ -99,7 +99,8 @@ def certificate_without_address(view):
                 f'It names {names}. The address was taken over a short while ago, is translated on the way, or is one that Talos drops '
                 'because it lies in a pod or service network.',
                 'Compare the address with the addresses of the machine and with the pod and service networks; dial an address that the '
-                'certificate names.', nodes=trouble.nodes, evidence=trouble.evidence(), asserts=trouble.asserts()))
+                f'certificate names. Where {host} is translated on the way, append it to machine.certSANs of that machine (talosctl patch '
+                'machineconfig, first with --dry-run; no reboot).', nodes=trouble.nodes, evidence=trouble.evidence(), asserts=trouble.asserts()))
     if outcomes:
         return outcomes
     if view.answering_control_planes:

@@ -4,9 +4,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
+from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed
+
 TARGETS_MOST = 12
+_SPAN = r'\d[\d.]* (?:ms|s|min|minutes|h|d)\b'
+_MOVING = re.compile('|'.join((
+    rf'(?: and|:)? silent for {_SPAN}', rf' for {_SPAN}(?: only)?', r' in \d+ d,', rf' {_SPAN} ago,?', rf' {_SPAN}(?= (?:ahead|behind))',
+    rf', by {_SPAN} at least', r', \d+ restarts', r' \(\d+ (?:exits|restarts) in five minutes\)')))
 
 
 @dataclass(frozen=True)
@@ -21,14 +28,23 @@ class Group:
     remedy: str | None
 
 
-def groups(problems, covered):
-    """The Group of every problem that is a cause and is not covered by a step of a remedy; C(problems) are findings by their ids."""
+def steady(text):
+    """A text of a finding without ages, offsets of clocks and counts of restarts, which are others in each run of the same cluster."""
+    return _MOVING.sub('', text)
+
+
+def groups(problems, covered, applied=()):
+    """The Group of every problem that is a cause and is not covered by a step of a remedy; C(problems) are findings by their ids.
+
+    C(applied) are the names of remedies that have steps of their own.
+    """
     found = {}
     for finding in problems.values():
         if finding['id'] in covered or not finding['next_step'] or any(cause in problems for cause in finding['because_of']):
             continue
+        remedy = (finding['remedy'] or {}).get('name')
         group = found.setdefault((finding['check'], finding['next_step']), Group(
-            finding['check'], finding['title'], finding['next_step'], [], [], (finding['remedy'] or {}).get('name')))
+            finding['check'], finding['title'], finding['next_step'], [], [], None if remedy in applied else remedy))
         group.findings.append(finding['id'])
         group.subjects.extend(finding['nodes'] or [finding['subject']])
     return list(found.values())
@@ -45,20 +61,21 @@ def following(problems, ids):
 
 def plain(number, group, following_):
     """A step as data of the plan, with the same keys as one of a remedy."""
+    shown = list(dict.fromkeys(map(str, group.subjects)))
     more = f', and {len(group.findings) - 1} more of this kind' if len(group.findings) > 1 else ''
     return {
         'step': number,
         'remedy': group.remedy,
-        'target': ', '.join(dict.fromkeys(map(str, group.subjects[:TARGETS_MOST]))),
+        'target': listed(shown, TARGETS_MOST),
         'by_hand': True,
-        'title': f'By hand: {group.title}{more}',
+        'title': f'By hand: {steady(group.title)}{more}',
         'findings': group.findings,
         'consequences': following_,
         'evidence': [],
         'preconditions': [],
         'predicted': {},
         'actions': [],
-        'do': group.do,
+        'do': steady(group.do),
         'verify': [f'the check {group.check} finds nothing any more'],
         'way_back': '',
         'needs_backup': False,

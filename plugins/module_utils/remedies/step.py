@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 BACKUP_DIR = '{backup_dir}'
 ETCD_SNAPSHOT = '{etcd_snapshot}'
 DIGITS = 16
+_COMMON = ('A', 'Discovery', 'It', 'Its', 'No', 'Not', 'Since', 'Something', 'The', 'There', 'Whether', 'Which')
+NOT_ASKED_FOR = 'no finding asks for it'
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,9 @@ class Remedy:
     C(what) it does and what a C(target) of it is, in words. C(target_of(view, args)) is the target of a finding with these arguments.
     C(step(view, target, args, coming)) is the Step for any target, also one that no finding names: then C(args) is None, and the
     Step says why not. It raises InputError for what no target can be. C(coming) are the (remedy, target) of the steps that are
-    planned before it. C(most(view)) is how many targets one run may have, None for no limit. C(includes) are the names of
-    remedies that this one does as well, so that a plan with it has no step of theirs.
+    planned before it. C(most(view)) is how many targets one run may have, None for no limit. C(by_hand_first(view, args)) says whether
+    the next step of a finding with these arguments is done by hand before. C(includes) are the names of remedies that this one does as
+    well, so that a plan with it has no step of theirs.
     """
 
     name: str
@@ -72,14 +75,26 @@ class Remedy:
     target_of: Callable
     step: Callable
     most: Callable | None = None
+    by_hand_first: Callable = lambda _view, _args: False
     includes: tuple = ()
 
 
-def plain(number, remedy, target, step, findings=(), consequences=(), numbers=None):
+def unasked(args, reasons):
+    """The reasons against a target; where nothing speaks against it but that no finding names it, so that it has no C(args), that."""
+    return tuple(reasons) or (() if args is not None else (NOT_ASKED_FOR,))
+
+
+def end_of_sentence(reason):
+    """A reason that is a sentence, as the end of one; a name keeps its capital."""
+    first, blank, rest = reason.partition(' ')
+    return f'{first.lower() if first in _COMMON else first}{blank}{rest}'.rstrip('.')
+
+
+def plain(number, remedy, target, step, do='', findings=(), consequences=(), numbers=None):
     """A Step as data of the plan (docs/remedies.md).
 
-    C(findings) are the ids of those that it repairs, C(consequences) of those that are explained by them; C(numbers) those of the
-    steps before it by (remedy, target).
+    C(do) is what a person would do instead, in the guide's words. C(findings) are the ids of those that it repairs, C(consequences) of
+    those that are explained by them; C(numbers) those of the steps before it by (remedy, target).
     """
     numbers = numbers or {}
     told = {
@@ -94,12 +109,13 @@ def plain(number, remedy, target, step, findings=(), consequences=(), numbers=No
         'preconditions': list(step.preconditions),
         'predicted': step.predicted,
         'actions': [{'does': action.does, 'module': action.module, 'options': action.options} for action in step.actions],
+        'do': do,
         'verify': list(step.verify),
         'way_back': step.way_back,
         'needs_backup': step.needs_backup,
         'confirm': list(step.confirm),
         'after': [numbers[one] for one in step.after if one in numbers],
-        'refused': '; '.join(reason.rstrip('.') for reason in step.refused) or None,
+        'refused': '; '.join(map(end_of_sentence, step.refused)) or None,
         'rests_on': step.rests_on,
     }
     return {**told, 'digest': digest_of(told)}

@@ -9,8 +9,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.api import taloscon
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError, TalosError
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import dial_address, listed
 from ansible_collections.talosops.talos.plugins.module_utils.remedies import client_endpoints
-from ansible_collections.talosops.talos.plugins.module_utils.remedies.step import Action, Remedy, Step
-from ansible_collections.talosops.talos.plugins.module_utils.remedies.steps.common import unasked
+from ansible_collections.talosops.talos.plugins.module_utils.remedies.step import Action, Remedy, Step, unasked
 
 NAME = 'client_endpoints'
 
@@ -31,8 +30,8 @@ def step(view, target, args, _coming):
     right = [] if made.endpoints != now else [f'they are right as they are: {listed(now, 12)}']
     return Step(
         title=title,
-        evidence=(*(f'{one["endpoint"]} goes out: {one["why"]}' for one in made.removed), *(f'{one["endpoint"]} comes in: it is {one["node"]}' for one in
-                                                                                           made.added), *made.notes),
+        evidence=(*(f'{one["endpoint"]} goes out: {one["why"]}' for one in made.removed),
+                  *(f'{one["endpoint"]} comes in: it is {one["node"]}' for one in made.added), *made.notes),
         preconditions=('the talosconfig is a file that can be written, and not encrypted by ansible-vault',
                        'all control plane nodes are known for sure, by discovery and by the member list of etcd',
                        'the endpoints in the file are still those of the plan'),

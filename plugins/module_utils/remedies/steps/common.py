@@ -8,8 +8,6 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_fa
 from ansible_collections.talosops.talos.plugins.module_utils.remedies import live
 from ansible_collections.talosops.talos.plugins.module_utils.remedies.steps import etcd_nospace, etcd_stale_member
 
-NOT_ASKED_FOR = 'no finding asks for it'
-
 
 def cures_writing(view, coming):
     """The steps of this plan after which etcd takes writes again; none where it takes them now, or something else keeps it from it."""
@@ -28,8 +26,3 @@ def writing(view, coming):
 def leaving(coming):
     """Ids of the members of etcd that steps of this plan remove."""
     return tuple(member_id for name, member_id in coming if name == etcd_stale_member.NAME)
-
-
-def unasked(args, reasons):
-    """The reasons against a target; where nothing speaks against it but that no finding names it, that."""
-    return tuple(reasons) or (() if args is not None else (NOT_ASKED_FOR,))

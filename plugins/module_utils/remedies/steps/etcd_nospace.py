@@ -9,7 +9,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.guide.presence impo
 from ansible_collections.talosops.talos.plugins.module_utils.remedies import etcd_alarm, etcd_defragment
 from ansible_collections.talosops.talos.plugins.module_utils.remedies import etcd_preconditions as preconditions
 from ansible_collections.talosops.talos.plugins.module_utils.remedies.etcd_preconditions import NOSPACE, mib
-from ansible_collections.talosops.talos.plugins.module_utils.remedies.step import ETCD_SNAPSHOT, Action, Remedy, Step
+from ansible_collections.talosops.talos.plugins.module_utils.remedies.step import ETCD_SNAPSHOT, Action, Remedy, Step, unasked
 from ansible_collections.talosops.talos.plugins.module_utils.remedies.steps import etcd_stale_member
 
 NAME, TARGET = 'etcd_nospace', 'etcd'
@@ -20,7 +20,7 @@ _HEALTHY = ('every control plane node answers, all list the same members, every 
             'no control plane node is being installed, upgraded, rebooted or reset, and no alarm CORRUPT stands')
 
 
-def nospace(view, target, _args, coming):
+def nospace(view, target, args, coming):
     """The Step that makes room and then disarms NOSPACE."""
     _need(view, target)
     standing = preconditions.raised(view, NOSPACE)
@@ -41,14 +41,14 @@ def nospace(view, target, _args, coming):
         verify=('the file of each member is smaller, and the member has caught up', 'the list of alarms stays empty'),
         way_back='Nothing is lost by it. The snapshot is what there is to go back to.',
         confirm=_confirm(view, due, cluster),
-        refused=tuple(refused),
+        refused=unasked(args, refused),
         after=after,
         rests_on={'alarms': sorted(f'{name} {member}' for member, name in view.etcd.alarms if (etcd_stale_member.NAME, member) not in coming),
                   'defragment': sorted(due)},
     )
 
 
-def defragment(view, target, _args, coming):
+def defragment(view, target, args, coming):
     """The Step that gives back what the database does not use."""
     _need(view, target)
     due, cluster = etcd_defragment.due(view, THRESHOLD, LEAST), view.snapshot.cluster.get('name')
@@ -67,7 +67,7 @@ def defragment(view, target, _args, coming):
         verify=('the file of each member is smaller, and the member has caught up',),
         way_back='Nothing is lost by it.',
         confirm=_confirm(view, due, cluster),
-        refused=tuple(refused),
+        refused=unasked(args, refused),
         after=after,
         rests_on={'defragment': sorted(due)},
     )

@@ -9,9 +9,9 @@ import re
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError
 from ansible_collections.talosops.talos.plugins.module_utils.guide.etcd_members import standing
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed
-from ansible_collections.talosops.talos.plugins.module_utils.remedies import etcd_member
+from ansible_collections.talosops.talos.plugins.module_utils.remedies import etcd_member, seen
 from ansible_collections.talosops.talos.plugins.module_utils.remedies import etcd_preconditions as preconditions
-from ansible_collections.talosops.talos.plugins.module_utils.remedies.step import ETCD_SNAPSHOT, Action, Remedy, Step
+from ansible_collections.talosops.talos.plugins.module_utils.remedies.step import ETCD_SNAPSHOT, Action, Remedy, Step, unasked
 
 NAME = 'etcd_stale_member'
 _ID = re.compile(r'[0-9a-f]{16}')
@@ -26,7 +26,7 @@ def step(view, target, args, _coming):
     member = view.etcd.member(member_id)
     if member is None:
         if view.etcd.members is None:
-            return Step(f'Remove the etcd member {member_id}', refused=preconditions.one_list(view))
+            return Step(f'Remove the etcd member {member_id}', refused=(*preconditions.one_list(view), *preconditions.one_leader(view)))
         there = listed((view.etcd.calls(one['id']) for one in view.etcd.members), 8)
         raise InputError(f'etcd of {cluster} has no member {member_id}.', f'It has: {there}.')
     how = standing(view, member)
@@ -48,7 +48,7 @@ def step(view, target, args, _coming):
         verify=('all control plane nodes list the members that are left, and the same leader',),
         way_back='A removed member does not come back. Its machine, should it live, has to be reset (EPHEMERAL) and joins as a new member.',
         confirm=(etcd_member.sentence(member_id, cluster),),
-        refused=tuple(etcd_member.against(view, member_id)),
+        refused=unasked(args, etcd_member.against(view, member_id)),
         rests_on={'id': member_id, 'name': member.get('hostname') or '', 'peer_urls': sorted(member.get('peer_urls') or ()),
                   'members': sorted(one['id'] for one in view.etcd.members)},
     )
@@ -57,8 +57,8 @@ def step(view, target, args, _coming):
 def _no_id(view, target):
     """Why a name is not taken, and which member it would be."""
     named = [member for member in view.etcd.members or () if member.get('hostname') == target]
-    said = [f'{view.etcd.calls(member["id"])} is {standing(view, member).why}' for member in named]
-    return f'a member is named by its id of 16 hexadecimal digits, never by its machine{"; " + "; ".join(said) if said else ""}'
+    said = [f'{view.etcd.calls(member["id"])}: {standing(view, member).why}' for member in named] or [seen.target(view, target)]
+    return f'a member is named by its id of 16 hexadecimal digits, never by its machine; {"; ".join(said)}'
 
 
 REMEDY = Remedy(NAME, 'removes an etcd member whose machine is gone', 'the id of the member, 16 hexadecimal digits',

@@ -7,8 +7,7 @@ from __future__ import annotations
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError, TalosError
 from ansible_collections.talosops.talos.plugins.module_utils.remedies import service
 from ansible_collections.talosops.talos.plugins.module_utils.remedies.service import KUBELET, RESTARTED
-from ansible_collections.talosops.talos.plugins.module_utils.remedies.step import Action, Remedy, Step
-from ansible_collections.talosops.talos.plugins.module_utils.remedies.steps.common import NOT_ASKED_FOR
+from ansible_collections.talosops.talos.plugins.module_utils.remedies.step import NOT_ASKED_FOR, Action, Remedy, Step
 
 NAME = 'kubelet_restart'
 
@@ -34,6 +33,7 @@ def step(view, target, args, _coming):
         title=title,
         evidence=(f'the kubelet of {machine.label} is {now}',),
         preconditions=(f'{machine.label} answers, and is not being installed, upgraded, rebooted or reset',
+                       *(('what has kept it from starting was repaired by hand',) if failed(view, {'node': machine.key}) else ()),
                        *(() if well else ('its kubelet is still not running, or not healthy',))),
         predicted={'restarts': f'kubelet on {machine.label}', 'goes_on': 'pods that run, static pods and etcd among them; the machine does not reboot'},
         actions=(Action(f'Restart the kubelet of {machine.label}', 'talos_service',
@@ -59,4 +59,10 @@ def _booted(machine):
     return next((item.get('created') for item in machine.value('MachineStatuses') or () if item.get('id') == 'machine'), None)
 
 
-REMEDY = Remedy(NAME, 'restarts the kubelet of a machine', 'the name of the machine', named, step)
+def failed(view, args):
+    """Whether Talos has given the kubelet up: then what keeps it from starting, such as its image, has to be repaired first."""
+    machine = view.snapshot.machine(args['node'])
+    return machine is not None and view.kubelet.state(machine) == 'Failed'
+
+
+REMEDY = Remedy(NAME, 'restarts the kubelet of a machine', 'the name of the machine', named, step, by_hand_first=failed)

@@ -8,8 +8,8 @@ from ansible_collections.talosops.talos.plugins.module_utils.api.errors import I
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed
 from ansible_collections.talosops.talos.plugins.module_utils.judge import csr_rules
 from ansible_collections.talosops.talos.plugins.module_utils.remedies import serving_csr
-from ansible_collections.talosops.talos.plugins.module_utils.remedies.step import Action, Remedy, Step
-from ansible_collections.talosops.talos.plugins.module_utils.remedies.steps.common import unasked, writing
+from ansible_collections.talosops.talos.plugins.module_utils.remedies.step import Action, Remedy, Step, unasked
+from ansible_collections.talosops.talos.plugins.module_utils.remedies.steps.common import writing
 
 NAME = 'kubelet_serving_csr'
 

@@ -9,9 +9,9 @@ from ansible_collections.talosops.talos.plugins.module_utils.guide.kubelet_commo
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed
 from ansible_collections.talosops.talos.plugins.module_utils.judge.kubernetes_facts import node_ready
 from ansible_collections.talosops.talos.plugins.module_utils.remedies import stale_node
-from ansible_collections.talosops.talos.plugins.module_utils.remedies.step import BACKUP_DIR, Action, Remedy, Step
+from ansible_collections.talosops.talos.plugins.module_utils.remedies.step import BACKUP_DIR, Action, Remedy, Step, unasked
 from ansible_collections.talosops.talos.plugins.module_utils.remedies.steps import etcd_stale_member
-from ansible_collections.talosops.talos.plugins.module_utils.remedies.steps.common import cures_writing, leaving, unasked
+from ansible_collections.talosops.talos.plugins.module_utils.remedies.steps.common import cures_writing, leaving
 
 NAME = 'stale_node'
 # Of the Nodes, how many one run may delete (users.md 5); one in any case.
