@@ -15,7 +15,7 @@
 #   make dist       build the artefact into dist/, install it elsewhere and diagnose from there
 #   make lint       ansible-lint, yamllint, changelog, plugin documentation, licences
 #   make sanity     ansible-test sanity
-#   make molecule   the molecule scenario, against the healthy simulated cluster
+#   make molecule   the molecule scenarios, each against the simulated cluster that its file "cluster" names
 #
 # Variables: PYTHON, VENV, CONSTRAINTS (tests/constraints-oldest.txt for the lower bounds), WORKERS.
 
@@ -79,7 +79,11 @@ sanity: $(TOOLS)
 	tests/gates/sanity
 
 molecule: $(TOOLS)
-	cd extensions && PYTHONPATH="$(CURDIR)" $(RUN) -m tests.simulator --healthy -- $(BIN)/molecule test --all
+	@cd extensions && failed=; for directory in molecule/*/; do \
+		name=$$(basename $$directory); bed=--healthy; \
+		if [ -f $$directory/cluster ]; then bed="$(CURDIR)/$$(cat $$directory/cluster)"; fi; \
+		PYTHONPATH="$(CURDIR)" $(RUN) -m tests.simulator $$bed -- $(BIN)/molecule test -s $$name || failed="$$failed $$name"; \
+	done; [ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
 clean:
 	rm -rf .build dist .pytest_cache $(VENV)

@@ -26,9 +26,9 @@ from ansible_collections.talosops.talos.plugins.module_utils.api.errors import I
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.tasks import (
     access, api_check, backups, certsans, certsans_check, client_config, config_patch, control_plane_check, controller_runtime_check, diagnose,
-    etcd_alarm, etcd_defragment,
-    etcd_files, etcd_health, etcd_member, etcd_snapshot, health, kubeconfig, kubelet_check, kubernetes_api_check, kubernetes_csr, kubernetes_node,
-    logs, members, network_check, own_checks, report, requirements_check, resource_info, service, service_info, snapshot,
+    etcd_alarm, etcd_defragment, etcd_files, etcd_health, etcd_member, etcd_snapshot, health, kubeconfig, kubelet_check, kubernetes_api_check,
+    kubernetes_csr, kubernetes_node, logs, members, network_check, own_checks, remediate, report, requirements_check, resource_info, service,
+    service_info, snapshot, wishes,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.tasks.arguments import SPECS
 from ansible_collections.talosops.talos.plugins.module_utils.tasks.outcome import outcome
@@ -58,6 +58,7 @@ RUN = {
     'talos_logs': logs.run,
     'talos_members': members.run,
     'talos_network_check': network_check.run,
+    'talos_remediate': remediate.run,
     'talos_report': report.run,
     'talos_requirements_check': requirements_check.run,
     'talos_resource_info': resource_info.run,
@@ -69,11 +70,13 @@ RUN = {
 WITHOUT_KUBERNETES = ('talos_config_patch', 'talos_etcd_alarm', 'talos_etcd_defragment', 'talos_etcd_snapshot', 'talos_kubeconfig', 'talos_logs',
                       'talos_resource_info', 'talos_service', 'talos_service_info')
 # What is made of their result on the control node, by what it is called in an error.
-BROUGHT_BACK = {'talos_snapshot': 'a snapshot', 'talos_diagnose': 'a snapshot', 'talos_kubeconfig': 'a kubeconfig', 'talos_client_config': 'endpoints',
-                'talos_kubernetes_node': 'a Node', 'talos_certsans': 'machine configurations', 'talos_config_patch': 'machine configurations',
-                'talos_etcd_snapshot': 'a snapshot of etcd'}
+BROUGHT_BACK = {'talos_snapshot': 'a snapshot', 'talos_diagnose': 'a snapshot', 'talos_remediate': 'a plan', 'talos_kubeconfig': 'a kubeconfig',
+                'talos_client_config': 'endpoints', 'talos_kubernetes_node': 'a Node', 'talos_certsans': 'machine configurations',
+                'talos_config_patch': 'machine configurations', 'talos_etcd_snapshot': 'a snapshot of etcd'}
 # They keep machine configurations in backup_dir.
 CONFIGURES = ('talos_certsans', 'talos_config_patch')
+# What comes after a snapshot is kept.
+FINISH = {'talos_diagnose': lambda kept, params, _check_mode, _say: diagnose.finish(kept, params), 'talos_remediate': remediate.finish}
 # What is seen on the control node of a file there, for a task that runs elsewhere: an etcd_backup.File.
 SEEN_HERE = {'talos_etcd_snapshot': lambda params: etcd_snapshot.at(params['dest']), 'talos_etcd_member': etcd_member.seen}
 COLORS = {v.CRITICAL: 'bright red', v.ERROR: 'red', v.WARNING: 'yellow', v.UNKNOWN: 'cyan', v.INFO: 'blue', v.OK: 'green'}
@@ -130,7 +133,7 @@ class ActionModule(ActionBase):
             return backups.unsealed(result, params)
         if snapshot.ARCHIVE in result:
             kept = snapshot.keep_archive(result, params, os.getcwd())
-            return diagnose.finish(kept, params) if self.module == 'talos_diagnose' else kept
+            return FINISH[self.module](kept, params, check_mode, say) if self.module in FINISH else kept
         if kubeconfig.SEALED in result:
             return kubeconfig.keep_sealed(result, params, check_mode)
         if client_config.FOUND in result:
@@ -187,6 +190,10 @@ class ActionModule(ActionBase):
                 params[name] = [os.path.abspath(path) for path in params[name]] if name == 'reports' else os.path.abspath(params[name])
         if isinstance(params.get('backup'), str):  # elsewhere it is a switch
             params['backup'] = os.path.abspath(params['backup'])
+        if params.get('plan_out'):
+            params['plan_out'] = wishes.absolute(params['plan_out'])
+        if params.get('plan'):
+            params['plan'] = wishes.plan_of(params['plan'])
         if params.get('checks') is not None:
             params['checks'] = own_checks.load(params['checks'], reader(self._loader))
         return params

@@ -45,9 +45,9 @@ def diagnose(bed, report_dir, *options, capture=False):
     return run_playbook([sys.executable, '-m', *bed, '--'], report_dir, *options, capture=capture)
 
 
-def run_playbook(before, report_dir, *options, capture=False, environment=None):
+def run_playbook(before, report_dir, *options, capture=False, environment=None, name='diagnose'):
     """The same with a command line C(before) the playbook's, which may be none, and variables of the environment on top."""
-    run = subprocess.run([*before, PLAYBOOK, 'talosops.talos.diagnose', '-e', f'talos_report_dir={report_dir}', *options],
+    run = subprocess.run([*before, PLAYBOOK, f'talosops.talos.{name}', '-e', f'talos_report_dir={report_dir}', *options],
                          cwd=ROOT, stdin=subprocess.DEVNULL, check=False, text=True, env={**os.environ, **(environment or {})},
                          stdout=subprocess.PIPE if capture else None, stderr=subprocess.STDOUT if capture else None)
     written = sorted(Path(report_dir).glob('**/report.json'))

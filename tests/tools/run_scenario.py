@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The talosops.talos maintainers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs diagnose against the cluster of a scenario and says which of the scenario's expectations are met (make scenario).
+"""Runs diagnose, and the plan in check mode, against the cluster of a scenario and says which of its expectations are met (make scenario).
 
     python -m tests.tools.run_scenario FILE [--out DIRECTORY] [--addresses loopback|namespace|port] [--here]
 
@@ -27,25 +27,41 @@ from tests.tools.direct import calls
 from tests.tools.expectations import MET, UNBUILT, compare, problem, sections_met
 
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
+from ansible_collections.talosops.talos.plugins.module_utils.report import remediation
 from ansible_collections.talosops.talos.plugins.module_utils.report.files import SNAPSHOT
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot import store
 from ansible_collections.talosops.talos.plugins.module_utils.tasks import access, judged
 from ansible_collections.talosops.talos.plugins.module_utils.tasks.report import text_of
 
 
-def run(read, out, where=LOOPBACK):
+def run(read, out, where=LOOPBACK, plan=False):
     """Run the playbook in a scenario's cluster; (exit code, console output, report or None), the last two, and the snapshot, in C(out) as well.
 
-    C(read) is what scenario.read() returns, C(where) the cluster's addresses. Raises ScenarioError.
+    C(read) is what scenario.read() returns, C(where) the cluster's addresses. With C(plan) remediate is run as well, in check mode, and what
+    it shows of the plan is in C(out) as plan.txt. Raises ScenarioError.
     """
     with tempfile.TemporaryDirectory() as scratch, Cluster(read, addresses=where) as cluster:
         variables = [option for name, value in cluster.variables.items() for option in ('-e', f'{name}={value}')]
         code, console, report = run_playbook([], scratch, *variables, capture=True, environment=cluster.environment)
         console, report = cluster.model.original(console), cluster.model.original(report)
+        if plan:
+            _plan(cluster, out, variables)
         (out / SNAPSHOT).unlink(missing_ok=True)
         for snapshot in Path(scratch).rglob(SNAPSHOT):
             shutil.move(snapshot, out / SNAPSHOT)
     return _keep(out, code, console, report)
+
+
+def _plan(cluster, out, variables):
+    """Run remediate in check mode; the plan as it shows it. Raises ScenarioError where it fails, or changes anything."""
+    with tempfile.TemporaryDirectory() as scratch:
+        code, console, report = run_playbook([], scratch, '--check', *variables, capture=True, environment=cluster.environment, name='remediate')
+    if code or report is None:
+        raise ScenarioError(f'The plan could not be made, remediate ended with {code}:\n{console}')
+    if cluster.model.kubernetes.writes:
+        raise ScenarioError(f'Check mode changed something: {cluster.model.kubernetes.writes}')
+    shown = '\n'.join(remediation.lines(cluster.model.original(report)))
+    (out / 'plan.txt').write_text(shown + '\n', encoding='utf-8')
 
 
 def run_here(read, out, where=LOOPBACK):
@@ -92,8 +108,8 @@ def show(items, report, expected):
         if v.rank(finding['verdict']) > v.rank(v.UNKNOWN):
             print(f'  {finding["verdict"]:8} {finding["section"]}: {finding["title"]}')
     print('Planned:')
-    for step in report['plan'] or ['nothing']:
-        print(f'  {step if isinstance(step, str) else json.dumps(step, sort_keys=True)}')
+    for step in report['plan'] or [None]:
+        print('  nothing' if step is None else f'  {step["step"]}. {step["title"]}' + (f' (refused: {step["refused"]})' if step['refused'] else ''))
     remediation = expected.get('remediation') or {}
     for title, lines in (('Must not be said', expected.get('must_not')), ('Right', remediation.get('right')),
                          ('Dangerous', [f'{what}: {why}' for what, why in (remediation.get('dangerous') or {}).items()])):
@@ -118,14 +134,16 @@ def main():
             if wrong:
                 raise ScenarioError(f'{arguments.file}: {wrong}')
             out.mkdir(parents=True, exist_ok=True)
-            code, console, report = (run_here if arguments.here else run)(read, out, place(read, arguments.addresses))
+            where = place(read, arguments.addresses)
+            code, console, report = run_here(read, out, where) if arguments.here else run(read, out, where, plan=True)
+            planned = (out / 'plan.txt').read_text(encoding='utf-8') if (out / 'plan.txt').exists() else ''
         except (ScenarioError, OSError) as error:
             print(error, file=sys.stderr)
             sys.exit(2)
     if report is None:
         print(f'{console}\nThe run ended with {code} and left no report.', file=sys.stderr)
         sys.exit(2)
-    print(console)
+    print(f'{console}\n{planned}')
     sys.exit(0 if show(compare(report, read.expected, read.state.get('lines') or ()), report, read.expected) else 1)
 
 

@@ -46,7 +46,7 @@ def node_stale(view):
                                     f'whether Node {node["name"]} is stale: its machine does not answer, and no control plane node told '
                                     'which members discovery knows', nodes=[machine.key] if machine else [],
                                     next_step='Read Members of a control plane node.', explained_by=('not_judged', 'role')))
-    many = len(found) > view.threshold(SHARE) * len(view.kubernetes.nodes)
+    many = len(found) > 1 and len(found) > view.threshold(SHARE) * len(view.kubernetes.nodes)
     return [*(_stale(view, *each, many=many) for each in found), *outcomes] or ok('cluster')
 
 
@@ -177,7 +177,7 @@ CHECKS = (
           cluster_reads=('nodes', 'leases'), catalogue='KUB-10', remedy='stale_node', thresholds={
               SECONDS: Threshold(FORGOTTEN_SECONDS, 's', 'how long a Node without a machine may be silent before it is stale'),
               FORMER_SECONDS: Threshold(300, 's', 'how long the former Node of a machine that has another may be silent'),
-              SHARE: Threshold(1 / 3, 'ratio', 'share of stale Nodes beyond which it is the view that is doubted')}),
+              SHARE: Threshold(1 / 3, 'ratio', 'share of stale Nodes, two at least, beyond which it is the view that is doubted')}),
     Check('kubelet.node_duplicate', SECTION, 'Every Node has an address of its own', node_duplicate, reads=('NodeIPConfigs',),
           cluster_reads=('nodes',),
           catalogue='KUB-10', sharpens=True),

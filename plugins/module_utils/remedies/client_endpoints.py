@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ansible_collections.talosops.talos.plugins.module_utils.api.errors import TalosError
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import (
     GONE, addresses_of, belongs, dial_address, discovery_works, listed, machine_at, members, ordered, presence, unread,
 )
 from ansible_collections.talosops.talos.plugins.module_utils.guide.talos_api_endpoints import machines_behind, numbers, own_names, worker_evidence
 from ansible_collections.talosops.talos.plugins.module_utils.judge.addresses import is_ip, normal
+from ansible_collections.talosops.talos.plugins.module_utils.remedies.refusal import Refused
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.machines import machine_type
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import CONTROL_PLANE, UNKNOWN
 
@@ -33,7 +33,7 @@ class Wanted:
 
 
 def wanted(view, dialled, keep_balancers=True):
-    """The Wanted, decided from what is known. Raises TalosError where not all control plane nodes are known for sure.
+    """The Wanted, decided from what is known. Raises Refused where not all control plane nodes are known for sure.
 
     C(dialled) is {endpoint as the file has it: Endpoint of the snapshot}, in the order of the file.
     """
@@ -58,21 +58,21 @@ def wanted(view, dialled, keep_balancers=True):
     notes += [f'{machine.label} ({machine.address}) was left out: discovery has forgotten it, and it does not answer.' for machine in ordered(gone)]
     endpoints = [*kept, *(one['endpoint'] for one in added)]
     if not endpoints:
-        raise TalosError('No control plane node would be left in the list of endpoints.', BY_HAND)
+        raise Refused('No control plane node would be left in the list of endpoints.', BY_HAND)
     return Wanted(endpoints, removed, added, notes)
 
 
 def given(view, current, dialled):
     """The Wanted for the endpoints that somebody named: C(dialled) as above, C(current) the texts of the file.
 
-    Raises TalosError for one that is not fit: the virtual IP, a worker, or what leads to no control plane node.
+    Raises Refused for one that is not fit: the virtual IP, a worker, or what leads to no control plane node.
     """
     planes = [machine for machine in ordered(view.control_planes) if machine.key not in view.elsewhere]
     covered = set()
     for text, endpoint in dialled.items():
         why, behind = _wrong(view, endpoint, planes, True)
         if why:
-            raise TalosError(f'control_plane_endpoints names {text}, which is no fit endpoint: {why}.', 'Name addresses of control plane nodes.')
+            raise Refused(f'control_plane_endpoints names {text}, which is no fit endpoint: {why}.', 'Name addresses of control plane nodes.')
         covered.update(machine.key for machine in behind)
     missing = [machine for machine in planes if machine.key not in covered and presence(view, machine) != GONE]
     notes = [f'{listed(machine.label for machine in missing)} would be no endpoint, though a control plane node.'] if missing else []
@@ -81,10 +81,10 @@ def given(view, current, dialled):
 
 
 def for_sure(view):
-    """All control plane nodes, by name. Raises TalosError where one may be missing, or may be none, with the reason."""
+    """All control plane nodes, by name. Raises Refused where one may be missing, or may be none, with the reason."""
     why = _unsure(view)
     if why:
-        raise TalosError(f'Not all control plane nodes are known for sure: {why}.', BY_HAND)
+        raise Refused(f'Not all control plane nodes are known for sure: {why}.', BY_HAND)
     return _planes(view)
 
 

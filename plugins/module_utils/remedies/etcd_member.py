@@ -56,7 +56,7 @@ def gone(view, member_id):
     member = view.etcd.member(member_id)
     how = standing(view, member)
     if how.what == LIVE:
-        return [f'it is alive: {how.why}']
+        return [f'it is alive: {how.why}{", and it is a learner, which is joining" if member.get("is_learner") else ""}']
     if how.what == JOINING:
         return [f'it may be a machine that is joining: {how.why}']
     answers = how.machine is not None and how.machine.answered

@@ -120,18 +120,22 @@ def _part(view, problems, wanted):
     return part
 
 
+def must_be_known(name):
+    """Raises InputError for a name that is neither that of a remedy nor that of something that is never done."""
+    if name not in BY_NAME and never.find(name) is None:
+        near = difflib.get_close_matches(str(name), [*BY_NAME, *never.names()], n=1)
+        raise InputError(f'There is no remedy "{name}".', f'Did you mean "{near[0]}"?' if near else f'There are: {listed(sorted(BY_NAME), 12)}.')
+
+
 def refusal(view, steps, name, target):
     """Why a remedy that was asked for by name is not done to a target that the plan does not hold, as a sentence's end.
 
     Raises InputError for a name that is none, and for what can be no target of this remedy.
     """
+    must_be_known(name)
     unwanted = never.find(name)
     if unwanted is not None:
         return f'{unwanted.what} is never done by this collection: {unwanted.reason(view, target)}'
-    remedy = BY_NAME.get(name)
-    if remedy is None:
-        near = difflib.get_close_matches(str(name), [*BY_NAME, *never.names()], n=1)
-        raise InputError(f'There is no remedy "{name}".', f'Did you mean "{near[0]}"?' if near else f'There are: {listed(sorted(BY_NAME), 12)}.')
     planned = next((step['refused'] for step in steps if step['remedy'] == name and target in (step['target'], *step['rests_on'].get('left_out', ()))), None)
     owner = next((manager for manager in managers.of(view) if name in managers.OWNED[manager]), None)
     reasons = [f'{owner} manages this cluster, and does this or lets it be done there'] if owner else []

@@ -16,6 +16,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.guide.presence impo
 from ansible_collections.talosops.talos.plugins.module_utils.judge import csr_rules
 from ansible_collections.talosops.talos.plugins.module_utils.judge.addresses import normal
 from ansible_collections.talosops.talos.plugins.module_utils.judge.csr_rules import APPROVE, HOLD, REFUSE
+from ansible_collections.talosops.talos.plugins.module_utils.remedies.refusal import Refused
 
 ISSUED = 'issued'
 _OPEN = 'Look at it with kubectl describe csr, and approve nothing before the question is answered.'
@@ -51,7 +52,7 @@ def rows(view, names=()):
     found = [row(view, csr) for csr in sorted(chosen, key=lambda csr: (csr_rules.node_name(csr) or '', str(csr.get('created')), csr['name']))]
     approved = [one for one in found if one.verdict == APPROVE]
     if len(approved) > len(view.kubernetes.nodes or []) or len({one.node for one in approved}) < len(approved):
-        raise TalosError(f'{len(approved)} requests would be approved, which is more than one for each of {len(view.kubernetes.nodes or [])} Nodes.', _OPEN)
+        raise Refused(f'{len(approved)} requests would be approved, which is more than one for each of {len(view.kubernetes.nodes or [])} Nodes.', _OPEN)
     return found
 
 
@@ -77,7 +78,7 @@ def must_be_approved(found, names):
     for one in found:
         if one.name in names and one.verdict in (HOLD, REFUSE):
             what = 'must not be approved' if one.verdict == REFUSE else 'is held'
-            raise TalosError(f'The request {one.name} of {one.csr.get("username")} {what}: {"; ".join(one.why)}.', _OPEN)
+            raise Refused(f'The request {one.name} of {one.csr.get("username")} {what}: {"; ".join(one.why)}.', _OPEN)
 
 
 def _held(view, name, machine):

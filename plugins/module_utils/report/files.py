@@ -86,22 +86,27 @@ def use_directory(path, name, cluster_id):
 
 
 def write_report(directory, report):
-    """Write report.json, so that it is there as a whole or not at all; returns its path."""
+    """Write report.json; returns its path."""
     path = os.path.join(directory, REPORT)
+    put_json(path, report)
+    return path
+
+
+def put_json(path, data):
+    """Write data as JSON, 0600, so that the file is there as a whole or not at all. Raises InputError."""
     scratch = None
     try:
-        handle, scratch = tempfile.mkstemp(prefix='.report-', dir=directory)
+        handle, scratch = tempfile.mkstemp(prefix='.talos-', dir=os.path.dirname(path))
         with os.fdopen(handle, 'w', encoding='utf-8') as file:
-            json.dump(report, file, indent=1, ensure_ascii=False)
+            json.dump(data, file, indent=1, ensure_ascii=False)
             file.write('\n')
         os.replace(scratch, path)
         scratch = None
     except OSError as error:
-        raise InputError(f'The report could not be written to {path}: {error.strerror}.') from None
+        raise InputError(f'{path} could not be written: {error.strerror}.') from None
     finally:
         if scratch:
             os.unlink(scratch)
-    return path
 
 
 def read_report(path):

@@ -248,6 +248,25 @@ SPECS = {
         },
         'mutually_exclusive': EXCLUSIVE,
     },
+    'talos_remediate': {
+        'argument_spec': {
+            **CONNECTION,
+            **JUDGEMENT,
+            **SAMPLING,
+            'report_dir': {'type': 'path'},
+            'remedies': {'type': 'list', 'elements': 'str', 'default': []},
+            'targets': {'type': 'dict'},
+            'plan': {'type': 'raw'},
+            'plan_digest': {'type': 'str'},
+            'plan_out': {'type': 'path'},
+            'confirm': {'type': 'list', 'elements': 'str'},
+            'backup_dir': {'type': 'path'},
+            'wait': {'type': 'float', 'default': 120.0},
+            'pause': {'type': 'float', 'default': 60.0},
+            'verify_seconds': {'type': 'float', 'default': 120.0},
+        },
+        'mutually_exclusive': EXCLUSIVE,
+    },
     # It never connects, and takes the connection options so that module_defaults for the action group fit every module.
     'talos_report': {
         'argument_spec': {

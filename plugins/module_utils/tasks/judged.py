@@ -9,6 +9,8 @@ import os
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError
 from ansible_collections.talosops.talos.plugins.module_utils.guide import CHECKS, diagnose
 from ansible_collections.talosops.talos.plugins.module_utils.judge import settings as judge_settings
+from ansible_collections.talosops.talos.plugins.module_utils.judge.gates import View
+from ansible_collections.talosops.talos.plugins.module_utils.remedies import plan
 from ansible_collections.talosops.talos.plugins.module_utils.report import files
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot import store
 from ansible_collections.talosops.talos.plugins.module_utils.version import VERSION
@@ -20,8 +22,9 @@ def settings(params):
 
 
 def anew(snapshot, chosen):
-    """The report of a snapshot, with the digest under which it may be read again."""
-    return {**diagnose(snapshot, chosen), 'digest': store.digest(snapshot, chosen, VERSION)}
+    """The report of a snapshot with its plan, and with the digest under which it may be read again."""
+    report = diagnose(snapshot, chosen)
+    return {**report, 'plan': plan.build(View(snapshot, chosen), report['findings']), 'digest': store.digest(snapshot, chosen, VERSION)}
 
 
 def from_file(path, chosen):

@@ -16,6 +16,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge import csr_ru
 from ansible_collections.talosops.talos.plugins.module_utils.judge.addresses import normal
 from ansible_collections.talosops.talos.plugins.module_utils.judge.gates import View
 from ansible_collections.talosops.talos.plugins.module_utils.remedies import live, serving_csr
+from ansible_collections.talosops.talos.plugins.module_utils.remedies.refusal import Refused
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot import objects
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.kubernetes import KINDS as KUBERNETES_KINDS
 from ansible_collections.talosops.talos.plugins.module_utils.tasks import access, judged, kube_access, section
@@ -45,7 +46,7 @@ def run(params, check_mode, say):
     approve = [row for row in rows if row.verdict == csr_rules.APPROVE]
     why = live.not_writing(view) if approve else None
     if why:
-        raise TalosError(f'No request can be approved: {why}.', 'Repair that first.')
+        raise Refused(f'No request can be approved: {why}.', 'Repair that first.')
     issued = {}
     if not check_mode and approve:
         with kube_access.api(params, snapshot) as kube:

@@ -27,6 +27,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.guide import CHECKS
 from ansible_collections.talosops.talos.plugins.module_utils.guide.kubelet_common import ready_evidence
 from ansible_collections.talosops.talos.plugins.module_utils.judge.gates import View
 from ansible_collections.talosops.talos.plugins.module_utils.remedies import live, stale_node
+from ansible_collections.talosops.talos.plugins.module_utils.remedies.refusal import Refused
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot import objects
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.kubernetes import KINDS as KUBERNETES_KINDS
 from ansible_collections.talosops.talos.plugins.module_utils.tasks import access, backups, judged, kube_access, section
@@ -68,8 +69,8 @@ def run(params, check_mode, say):
     if node is None:
         return {**result, 'diff': _diff(name, None)}
     if node.get('uid') != uid:
-        raise TalosError(f'Node {name} has the uid {node.get("uid")}, not {uid}: it is another one than the one that was meant.',
-                         'Look at it anew; a Node that was registered again is alive.')
+        raise Refused(f'Node {name} has the uid {node.get("uid")}, not {uid}: it is another one than the one that was meant.',
+                      'Look at it anew; a Node that was registered again is alive.')
     refused = stale_node.objections(view, node, (*access.of(params).context.nodes, *(params.get('nodes') or ())))
     if refused:
         raise _refusal(name, refused)
@@ -111,7 +112,7 @@ def _keep(whole, params):
 
 
 def _refusal(name, reasons):
-    return TalosError(f'Node {name} is not deleted. {" ".join(reasons)}')
+    return Refused(f'Node {name} is not deleted. {" ".join(reasons)}')
 
 
 def _need_consent(params, name, cluster, volumes):
@@ -119,8 +120,8 @@ def _need_consent(params, name, cluster, volumes):
         return
     sentence = f'delete node {name} of {cluster} with {len(volumes)} volumes'
     if sentence not in (params.get('confirm') or ()):
-        raise TalosError(f'Node {name} is not deleted, because volumes are attached to it or local to it: {", ".join(volumes[:6])}'
-                         f'{" and more" if len(volumes) > 6 else ""}.', f'Where their data may be lost, say so: confirm: ["{sentence}"]')
+        raise Refused(f'Node {name} is not deleted, because volumes are attached to it or local to it: {", ".join(volumes[:6])}'
+                      f'{" and more" if len(volumes) > 6 else ""}.', f'Where their data may be lost, say so: confirm: ["{sentence}"]')
 
 
 def _need_the_same(whole, judged_):
@@ -128,7 +129,7 @@ def _need_the_same(whole, judged_):
     now = objects.node(whole)
     ready = [[(c.get('status'), c.get('lastTransitionTime')) for c in each.get('conditions') or [] if c.get('type') == 'Ready'] for each in (now, judged_)]
     if now['uid'] != judged_['uid'] or ready[0] != ready[1]:
-        raise TalosError(f'Node {now["name"]} has changed since it was judged.', 'Run the task again.')
+        raise Refused(f'Node {now["name"]} has changed since it was judged.', 'Run the task again.')
 
 
 def _delete(kube, name, uid):

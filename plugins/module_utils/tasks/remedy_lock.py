@@ -55,15 +55,19 @@ def cluster_time(view):
     return datetime.now(timezone.utc) + timedelta(milliseconds=view.snapshot.control_node.get('clock_offset_ms') or 0)
 
 
-def holder(extra=None):
-    """Who holds the lock, in words; another one for each run. C(extra) is what else tells runs apart, such as the number of a job."""
-    job = next((os.environ[name] for name in _JOB if os.environ.get(name)), None)
-    extra = extra or (job and f'job {job}')
-    said = f'{_user()}@{socket.gethostname()} pid {os.getpid()}, {f"{extra}, " if extra else ""}'
-    return f'{_plain(said)[:_HOLDER_MOST]}run {uuid.uuid4().hex[:8]}'
+def holder(run=None):
+    """Who holds the lock, in words; another one for each C(run), which is made up where none is given."""
+    said = f'{user()}@{socket.gethostname()} pid {os.getpid()}, {f"job {job()}, " if job() else ""}'
+    return f'{_plain(said)[:_HOLDER_MOST]}run {run or uuid.uuid4().hex[:8]}'
 
 
-def _user():
+def job():
+    """The number of the job of AWX or Tower that this is, None elsewhere."""
+    return next((os.environ[name] for name in _JOB if os.environ.get(name)), None)
+
+
+def user():
+    """Who runs this."""
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):  # a container in which the number has no name

@@ -8,7 +8,7 @@ import os
 
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
-from ansible_collections.talosops.talos.plugins.module_utils.report import console, files, select
+from ansible_collections.talosops.talos.plugins.module_utils.report import console, files, remediation, select
 from ansible_collections.talosops.talos.plugins.module_utils.tasks import access, judged
 
 TEXT_CHARACTERS = 40 * 1024
@@ -46,8 +46,9 @@ def load(params):
 
 
 def text_of(reports, paint=None):
-    """All reports as text (report/console.py)."""
-    return '\n\n'.join(console.render(report, path, paint) for path, report in reports)
+    """All reports as text (report/console.py), each with the plan of a run of remediate where it is the report of one."""
+    return '\n\n'.join('\n'.join([console.render(report, path, paint), *(['', *remediation.lines(report, paint)] if 'remediation' in report else ())])
+                       for path, report in reports)
 
 
 def _load(path, params):

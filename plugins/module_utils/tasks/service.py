@@ -14,6 +14,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.api.errors import D
 from ansible_collections.talosops.talos.plugins.module_utils.judge.addresses import is_ip
 from ansible_collections.talosops.talos.plugins.module_utils.judge.gates import GATE_READS, View
 from ansible_collections.talosops.talos.plugins.module_utils.remedies import service as rules
+from ansible_collections.talosops.talos.plugins.module_utils.remedies.refusal import Refused
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.redact import Redactor
 from ansible_collections.talosops.talos.plugins.module_utils.tasks import access, judged
@@ -41,7 +42,7 @@ def run(params, check_mode, say):
     if why:
         objection = rules.objection(view, machine, service, state)
         if objection:
-            raise TalosError(f'The service {service} of {machine.label} is not {state}. {objection}')
+            raise Refused(f'The service {service} of {machine.label} is not {state}. {objection}')
         if not check_mode:
             after = _act(params, machine, service, state, before, wait)
     return {

@@ -194,7 +194,7 @@ def test_a_holder_names_user_host_and_run(monkeypatch):
     monkeypatch.setenv('LOGNAME', 'anna')
     first, second = remedy_lock.holder(), remedy_lock.holder()
     assert re.fullmatch(r'anna@\S+ pid \d+, run [0-9a-f]{8}', first) and first != second
-    assert re.fullmatch(r'anna@\S+ pid \d+, job 7, run [0-9a-f]{8}', remedy_lock.holder('job 7'))
+    assert re.fullmatch(r'anna@\S+ pid \d+, run 0a1b2c3d', remedy_lock.holder('0a1b2c3d'))
     monkeypatch.setenv('JOB_ID', '42\x1b')
     assert re.fullmatch(r'anna@\S+ pid \d+, job 42\?, run [0-9a-f]{8}', remedy_lock.holder())
     monkeypatch.setenv('JOB_ID', 'x' * 5000)

@@ -35,7 +35,7 @@ def step(view, target, args, _coming):
         preconditions=('the talosconfig is a file that can be written, and not encrypted by ansible-vault',
                        'all control plane nodes are known for sure, by discovery and by the member list of etcd',
                        'the endpoints in the file are still those of the plan'),
-        predicted={'endpoints': [now, made.endpoints], 'removed': made.removed, 'added': made.added},
+        predicted={'endpoints': [now, made.endpoints]},
         actions=(Action(f'Write the endpoints {listed(made.endpoints, 12)}, and keep the file as it was', 'talos_client_config', {'backup': True}),),
         verify=('every endpoint leads to a control plane node',),
         way_back='The file as it was lies beside it.',

@@ -31,7 +31,7 @@ def step(view, target, args, _coming):
         raise InputError(f'etcd of {cluster} has no member {member_id}.', f'It has: {there}.')
     how = standing(view, member)
     before, after = etcd_member.numbers(view), etcd_member.numbers(view, member_id)
-    left = [one['id'] for one in etcd_member.listed(view) if one['id'] != member_id]
+    there = [one['id'] for one in etcd_member.listed(view)]
     return Step(
         title=f'Remove the etcd member {view.etcd.calls(member_id)} of {cluster}',
         evidence=(f'{view.etcd.calls(member_id)} is listed at {listed(member.get("peer_urls") or ["no address"])}',
@@ -41,7 +41,8 @@ def step(view, target, args, _coming):
                        'the healthy voters that are left are a quorum of those that are left',
                        'no control plane node is being installed, upgraded, rebooted or reset, no alarm CORRUPT stands, clocks are in sync'),
         predicted={'voters': [before['voters'], after['voters']], 'healthy': [before['healthy'], after['healthy']],
-                   'quorum': [before['quorum'], after['quorum']], 'tolerance': [before['tolerance'], after['tolerance']], 'members': left},
+                   'quorum': [before['quorum'], after['quorum']], 'tolerance': [before['tolerance'], after['tolerance']],
+                   'members': [there, [one for one in there if one != member_id]]},
         actions=(Action('Take a snapshot of etcd and verify it', 'talos_etcd_snapshot', {'dest': ETCD_SNAPSHOT}),
                  Action(f'Remove the member {member_id} by its id, through another member', 'talos_etcd_member',
                         {'id': member_id, 'backup': ETCD_SNAPSHOT, 'confirm': [etcd_member.sentence(member_id, cluster)]})),
