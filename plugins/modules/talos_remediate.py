@@ -143,6 +143,7 @@ plan:
     cluster: prod-eu
     cluster_id: 9b1c7f3e2a604d18
     digest: 84b5663c00909628
+    confirm: []
     steps:
       - step: 1
         remedy: etcd_stale_member

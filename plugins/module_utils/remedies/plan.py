@@ -54,9 +54,13 @@ def one(view, name, target, args=None):
     return plain(0, name, target, remedy.step(view, target, args, ()))
 
 
-def document(cluster, cluster_id, steps):
-    """The plan of a cluster as it is kept and approved. Its digest is that of the steps that can be applied."""
-    return {'schema': SCHEMA, 'cluster': cluster, 'cluster_id': cluster_id, 'digest': digest_of_all(cluster_id, steps), 'steps': steps}
+def document(cluster, cluster_id, steps, confirm=()):
+    """The plan of a cluster as it is kept and approved. Its digest is that of the steps that can be applied.
+
+    C(confirm) are the sentences that any step needs, beside its own.
+    """
+    return {'schema': SCHEMA, 'cluster': cluster, 'cluster_id': cluster_id, 'digest': digest_of_all(cluster_id, steps), 'confirm': list(confirm),
+            'steps': steps}
 
 
 def digest_of_all(cluster_id, steps):

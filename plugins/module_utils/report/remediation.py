@@ -57,6 +57,8 @@ def _step(step, outcome, enabled, paint):
         found += _detail('does', f'{number}. {action["does"]}' if len(step['actions']) > 1 else action['does'])
     if step['after']:
         found += _detail('after', f'step {", ".join(map(str, step["after"]))}')
+    for sentence in step['verify'][:_NAMED_MOST]:
+        found += _detail('proof', sentence)
     found += _detail('back', step['way_back']) if step['way_back'] else []
     needs = ['talos_backup_dir'] if step['needs_backup'] else []
     needs += [f'talos_confirm: ["{sentence}"]' for sentence in step['confirm']]
@@ -96,6 +98,9 @@ def _words(value):
 def _foot(made, plan):
     able = [step for step in plan['steps'] if not step['by_hand'] and not step['refused']]
     found = ['', f'  digest of the plan: {plan["digest"]}'] if able else []
+    if able and plan['confirm'] and made['unlocked'] is None:
+        found += words.wrap(f'the cluster cannot be locked against a second run now ({words.clean(made["no_lock"])}), so a step needs '
+                            f'talos_confirm: ["{plan["confirm"][0]}"]', '  ', '  ', WIDTH)
     if able and not made['enabled']:
         names = ', '.join(dict.fromkeys(step['remedy'] for step in able))
         found += words.wrap(f'nothing was changed: no remedy is enabled. To apply it, name the remedies: talos_remedies: [{names}]', '  ', '  ', WIDTH)

@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError, TalosError
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.judge.gates import View
-from ansible_collections.talosops.talos.plugins.module_utils.remedies import approval, never, plan
+from ansible_collections.talosops.talos.plugins.module_utils.remedies import approval, live, never, plan
 from ansible_collections.talosops.talos.plugins.module_utils.remedies.refusal import Refused
 from ansible_collections.talosops.talos.plugins.module_utils.report import console, files
 from ansible_collections.talosops.talos.plugins.module_utils.report.remediation import (
@@ -24,7 +24,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.snapshot import sto
 from ansible_collections.talosops.talos.plugins.module_utils.tasks import access, judged, remedy_actions, wishes
 from ansible_collections.talosops.talos.plugins.module_utils.tasks import snapshot as snapshots
 from ansible_collections.talosops.talos.plugins.module_utils.tasks.remedy_guard import Guard
-from ansible_collections.talosops.talos.plugins.module_utils.tasks.remedy_lock import LockLost
+from ansible_collections.talosops.talos.plugins.module_utils.tasks.remedy_lock import LockLost, unlocked_sentence
 
 CHANGES = 'what the enabled remedies change'
 NEEDS_ADMIN = ('what the enabled remedies need',)
@@ -65,7 +65,9 @@ class _Run:
         self.now = _Look(store.read(taken['snapshot']), files.read_report(taken['report']), self.settings)
         self.key = taken['cluster_key']
         self.began = self.now
-        self.plan = plan.document(self.now.report['cluster'], self.now.report['cluster_id'], self.now.report['plan'])
+        self.no_lock = live.not_writing(self.now.view)
+        name = self.now.report['cluster']
+        self.plan = plan.document(name, self.now.report['cluster_id'], self.now.report['plan'], [unlocked_sentence(name)] if self.no_lock else ())
         self.outcomes, self.guard, self.stopped, self.changed, self.is_old, self.diffs = {}, None, None, False, False, []
         files.put_json(os.path.join(self.directory, PLAN), self.plan)
         if params.get('plan_out'):
@@ -297,6 +299,7 @@ class _Run:
             'outcomes': list(self.outcomes.values()),
             'check_mode': self.check_mode,
             'enabled': list(self.asked.remedies),
+            'no_lock': self.no_lock,
             'unlocked': self.guard.unlocked if self.guard else None,
             'finished_at': f'{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}',
         }

@@ -55,8 +55,8 @@ class Run(Bed):
         ], default=str)
 
     def sentences(self):
-        steps = self.remediate()['plan']['steps']
-        return [sentence for step in steps for sentence in step['confirm']] + [f'change {self.name} without a lock']
+        plan = self.remediate()['plan']
+        return [*plan['confirm'], *(sentence for step in plan['steps'] for sentence in step['confirm'])]
 
 
 @contextlib.contextmanager
@@ -236,6 +236,7 @@ def test_what_loses_something_needs_its_sentence_and_a_place_for_the_backup(tmp_
 
 def test_without_writes_there_is_no_lock_and_that_needs_a_sentence(tmp_path):
     with scenario('examples/e2.yaml', tmp_path) as run:
+        assert run.remediate()['plan']['confirm'] == ['change e2 without a lock']
         result = run.apply('etcd_nospace', confirm=[])
         assert outcomes(result) == {('etcd_nospace', 'etcd'): 'refused'} and run.changes() == []
         assert 'The cluster cannot be locked against a second run: etcd takes no writes' in whys(result)
