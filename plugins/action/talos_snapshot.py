@@ -101,7 +101,9 @@ class ActionModule(ActionBase):
         with self._environment():
             done = outcome(self._do, task_vars or {}, self._task.check_mode, display.display, passing=AnsibleError)
         if 'exception' in done:
-            display.vvv(remove_values(done.pop('exception'), self.secrets))
+            trace = done.pop('exception')
+            if isinstance(trace, str):  # what was shipped and failed has a summary here that cannot be displayed
+                display.vvv(remove_values(trace, self.secrets))
         result.update(remove_values(done, self.secrets))
         return result
 

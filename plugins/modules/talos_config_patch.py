@@ -118,7 +118,7 @@ confirm:
 diff:
   description:
     - The parts of each configuration that differ, shown in diff mode. Keys, tokens, certificates and other secrets in them are replaced by C(redacted:) and
-      eight hexadecimal digits.
+      a number, which is equal for equal secrets of one machine.
   returned: success
   type: list
   elements: dict

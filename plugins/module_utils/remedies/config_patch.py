@@ -12,7 +12,8 @@ import re
 from datetime import timedelta
 
 from ansible_collections.talosops.talos.plugins.module_utils.remedies import config_yaml
-from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import format_time, parse_time
+from ansible_collections.talosops.talos.plugins.module_utils.snapshot.redact import MARK
 
 SUBNETS = ('podSubnets', 'serviceSubnets')
 # What makes a machine the machine of this cluster that it is: with another of these it is none, or a new one.
@@ -32,6 +33,7 @@ _BOOT = timedelta(minutes=5)
 _CERTIFICATES = ('crt', 'cert', 'certificate', 'certificates', 'ca')
 _PEM = ('-----BEGIN ', 'LS0tLS1CRUdJT')
 _OCTAL = re.compile(r'0o[0-7]+')
+_MARK = re.compile(f'{MARK}[0-9a-f]{{8}}')
 _ALWAYS = ('apiVersion', 'kind', 'name')
 _KEY = re.compile(r'(?:- )*"?([^\s":]+)"?:(?:\s|$)')
 
@@ -70,7 +72,7 @@ def pending(active, saved, version, talos, now):
         return f'Talos {version} does not tell whether a configuration is on trial or waits for a reboot'
     created, updated = parse_time(active['created']), parse_time(active['updated'])
     if created and updated and updated - created > _BOOT and now - updated < TRIAL_MOST:
-        return f'its configuration was changed at {active["updated"]} and not saved: it may be on trial'
+        return f'its configuration was changed at {active["updated"]} and not saved, so it may be on trial: ask again after {format_time(updated + TRIAL_MOST)}'
     return None
 
 
@@ -80,7 +82,7 @@ def same(one, other):
 
 
 def shown(before, after, redactor):
-    """C((before, after)) as texts of the parts that differ, without secrets and certificates."""
+    """C((before, after)) as texts of the parts that differ. Secrets and certificates are numbered, so that the same change always looks the same."""
     old, new = ({key: _public(document, redactor) for key, document in _by_identity(text).items()} for text in (before, after))
     texts = ([], [])
     for key in {**old, **new}:
@@ -89,7 +91,8 @@ def shown(before, after, redactor):
         for text, part in zip(texts, _differing(was, now) if was and now else (was, now)):
             if part is not None:
                 text.append({**head, **part})
-    return tuple(config_yaml.shown(text) for text in texts)
+    numbers = {}
+    return tuple(_MARK.sub(lambda found: f'{MARK}{numbers.setdefault(found[0], len(numbers) + 1)}', config_yaml.shown(text)) for text in texts)
 
 
 def strangers(details, before, after):
@@ -107,9 +110,11 @@ def strangers(details, before, after):
     found = []
     for text, count in counted.items():
         key = _KEY.match(text)
-        if count and key and key[1] not in expected and text not in expected:
-            found.append(f'kind {text.partition(":")[2].strip()}' if key[1] == 'kind' else key[1])
-        elif count < 0 and key and key[1] == 'kind' and text.partition(':')[2].strip() not in expected:
+        if not count or not key or text in expected:
+            continue
+        if key[1] not in expected:
+            found.append(key[1])
+        elif count < 0 and key[1] == 'kind' and text.partition(':')[2].strip() not in expected:
             found.append(text.partition(':')[2].strip())
     return sorted(set(found))
 

@@ -164,10 +164,9 @@ def _stopped(step, todo, error, before=False):
     left = ', '.join(one.label for one in todo if one.state == PLANNED)
     said = [error.message.rstrip('.')]
     if step.state == ROLLED_BACK:
-        said.append(f'{step.label} has taken it back')
+        said.append(f'The trial on {step.label} has ended, and what was active before is active again')
     elif step.state == FAILED and step.mode == TRY:
-        said.append(f'{step.label} takes it back by itself after {step.seconds:g} s unless it was confirmed')
-    said += [f'changed before that: {done}'] if done else []
-    said += [f'not touched: {left}'] if left else []
-    text = '. '.join(one[:1].upper() + one[1:] if number else one for number, one in enumerate(said))
-    return TalosError(f'The change stopped {"before" if before else "at"} {step.label}: {text}.', error.hint)
+        said.append(f'Unless it was saved the trial on {step.label} ends by itself after {step.seconds:g} s')
+    said += [f'Changed before that: {done}'] if done else []
+    said += [f'Not touched: {left}'] if left else []
+    return TalosError(f'The change stopped {"before" if before else "at"} {step.label}: {". ".join(said)}.', error.hint)

@@ -59,7 +59,7 @@ def plan(params, view, machines, patch_of, what):
     order = etcd_live.followers_first(view)
     machines = sorted(machines, key=lambda one: (one.is_control_plane, order.index(one) if one in order else -1))
     steps, reasons, redactor = [], [], Redactor()
-    has_data = not (view.answering_control_planes and view.not_bootstrapped)
+    has_data = not view.etcd.never_started
     for machine in machines:
         try:
             with config_way.connected(params, view, machine) as handle:

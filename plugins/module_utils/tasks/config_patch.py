@@ -12,7 +12,8 @@ from ansible_collections.talosops.talos.plugins.module_utils.remedies import con
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import CONTROL_PLANE, WORKER
 from ansible_collections.talosops.talos.plugins.module_utils.tasks import access, backups, config_change, config_live, etcd_live
 
-READS = (*config_live.READS, 'MachineConfigs', 'ApplyConfiguration dry run')
+_KINDS = (*config_live.READS, 'EtcdDirectory')
+READS = (*_KINDS, 'MachineConfigs', 'ApplyConfiguration dry run')
 CHANGES = 'the machine configuration of machines'
 NEEDS_ADMIN = ('MachineConfigs', 'ApplyConfiguration')
 
@@ -41,7 +42,7 @@ def carried(given):
 def change(params, check_mode, say, patch):
     """Merge the documents C(patch) into the configurations of the machines that C(nodes) names."""
     check_options(params, check_mode)
-    cluster, view = access.cluster_of(params), etcd_live.look({**params, 'nodes': [text for text in params['nodes'] if is_ip(text)]}, say, config_live.READS)
+    cluster, view = access.cluster_of(params), etcd_live.look({**params, 'nodes': [text for text in params['nodes'] if is_ip(text)]}, say, _KINDS)
     machines = chosen(view, params['nodes'])
     what = f'The machine configuration of {cluster} is not changed'
     steps = config_live.plan({**params, 'check_mode': check_mode}, view, machines, lambda _machine: patch, what)

@@ -13,6 +13,7 @@ import yaml
 from running import Ansible, elsewhere
 
 from tests.simulator import Cluster, kubernetes_nodes
+from tests.simulator import config_documents as documents
 
 DOORS = ('in_process', 'async', 'shipped')
 
@@ -101,3 +102,34 @@ def test_what_changes_a_cluster(tmp_path, door):
         assert said['service_refused']['failed'] and said['service_refused']['msg'].startswith('etcd cannot be started, stopped or restarted over the API.')
         assert [path for _at, path, _code in cluster.nodes['w-2'].calls if 'Restart' in path] == ['/machine.MachineService/ServiceRestart']
         assert sent == ['update certificatesigningrequests/approval csr-right', 'delete nodes w-9']
+
+
+CONFIG, SANS = 'talosops.talos.talos_config_patch', 'talosops.talos.talos_certsans'
+CANARY = 'Y2FuYXJ5LWNhbmFyeQ'
+
+
+@pytest.mark.parametrize('door', ['in_process', 'shipped'])
+def test_machine_configurations_and_no_secret_of_them(tmp_path, door):
+    """Differences and the most verbose output show what changes, and neither what the machine nor what the patch has of secrets."""
+    small = {'topology': {'cp': {'cp-1': '10.5.0.11'}, 'workers': {}}, 'etcd': {'members': {'cp-1': '1111111111111111'}}}
+    with Cluster.from_state(small, name='prod') as cluster:
+        node = cluster.nodes['cp-1']
+        auth = {'apiVersion': 'v1alpha1', 'kind': 'RegistryAuthConfig', 'name': 'registry.example.net', 'username': 'me', 'password': CANARY}
+        patch = {'nodes': ['cp-1'], 'patch': [{'machine': {'sysctls': {'vm.swappiness': '1'}}}, auth], 'backup_dir': 'kept'}
+        steps = [('told', {CONFIG: patch, 'check_mode': True}), ('made', {CONFIG: patch}),
+                 ('refused', {CONFIG: {**patch, 'patch': {'machine': {'token': CANARY}}}}),
+                 ('nobody', {SANS: {'names': ['nobody.example.invalid'], 'backup_dir': 'kept'}})]
+        before = documents.text(node.config.active)
+        run = through(door, cluster, tmp_path, *steps, arguments=('--diff', '-vvv'))
+        said, config = run.results, documents.v1alpha1(node.config.active)
+        assert sorted(name for name in said if said[name].get('failed')) == ['nobody', 'refused'], run.text
+        assert said['told']['changed'] and said['told']['diff'] == said['made']['diff'] and said['told']['backup_files'] == {}
+        assert said['made']['nodes'] == [{'node': 'cp-1', 'address': cluster.address('cp-1'), 'state': 'changed'}]
+        assert config['machine']['sysctls'] == {'vm.swappiness': '1'} and node.config.document('RegistryAuthConfig')['password'] == CANARY
+        [kept] = (tmp_path / 'kept').iterdir()
+        assert str(kept) == said['made']['backup_files']['cp-1'] and kept.read_text() == before and stat.S_IMODE(kept.stat().st_mode) == 0o600
+        assert node.config.asked == ['NO_REBOOT'] and "vm.swappiness: '1'" in run.text
+        assert 'cp-1: it changes machine.token' in said['refused']['msg'] and 'nobody dials nobody.example.invalid' in said['nobody']['msg']
+        secrets = [CANARY, config['machine']['token'], config['cluster']['token'], config['machine']['ca']['key'], config['machine']['ca']['crt'],
+                   config['cluster']['secretboxEncryptionSecret']]
+        assert not [secret for secret in secrets if secret in run.text + json.dumps(said)]
