@@ -50,13 +50,24 @@ def groups(problems, covered, applied=()):
     return list(found.values())
 
 
-def following(problems, ids):
+def effects(problems):
+    """{id of a problem: ids of those that it is named a cause of}."""
+    found = {}
+    for finding in problems.values():
+        for cause in finding['because_of']:
+            found.setdefault(cause, []).append(finding['id'])
+    return found
+
+
+def following(effects_, ids):
     """Ids of the problems that are consequences of these, and of those in turn."""
-    found = list(ids)
-    for finding in problems.values():  # causes stand before their consequences
-        if finding['id'] not in found and any(cause in found for cause in finding['because_of']):
-            found.append(finding['id'])
-    return found[len(ids):]
+    found = dict.fromkeys(ids)
+    waiting = list(ids)
+    while waiting:
+        new = [effect for effect in effects_.get(waiting.pop(0), ()) if effect not in found]
+        found.update(dict.fromkeys(new))
+        waiting += new
+    return list(found)[len(ids):]
 
 
 def plain(number, group, following_):

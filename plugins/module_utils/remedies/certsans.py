@@ -53,10 +53,11 @@ def targets(view, nodes=None):
     return [machine for machine in real_control_planes(view) if wanted is None or wanted & _called(machine)]
 
 
-def against(view, names, lists=LISTS, nodes=None, resolved=None):
+def against(view, names, lists=LISTS, nodes=None, resolved=None, without=()):
     """The reasons why these names are not added now, as ends of sentences; none where they may be.
 
-    C(resolved) is {name: [addresses]} of what was looked up; without it only the names that the snapshot knows may be added.
+    C(resolved) is {name: [addresses]} of what was looked up; without it only the names that the snapshot knows may be added. For a
+    plan, C(without) are ids of members of etcd that will have been removed.
     """
     reasons = [*(f'{owner} manages this cluster, and would undo it' for owner in managers.of(view) if REMEDY in managers.OWNED[owner])]
     reasons += of_nodes(view, nodes)
@@ -66,7 +67,8 @@ def against(view, names, lists=LISTS, nodes=None, resolved=None):
         reasons += _own_address(view, machine)
         reasons += [f'which names {PATHS[one]} of {machine.label} has is not known ({_unseen(machine, one)})'
                     for one in lists if machine.answered and has(view, machine, one) is None]
-    return [*reasons, *preconditions.planes_answer(view), *preconditions.calm(view), *preconditions.one_list(view), *preconditions.members_healthy(view)]
+    return [*reasons, *preconditions.planes_answer(view, without), *preconditions.calm(view), *preconditions.one_list(view),
+            *preconditions.members_healthy(view, without)]
 
 
 def covered(names, wanted):

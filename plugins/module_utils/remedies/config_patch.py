@@ -38,6 +38,11 @@ _ALWAYS = ('apiVersion', 'kind', 'name')
 _KEY = re.compile(r'(?:- )*"?([^\s":]+)"?:(?:\s|$)')
 
 
+def sentence(cluster):
+    """What must be said where a machine does not tell what is staged, which the change would overwrite."""
+    return f'overwrite what may be staged on {cluster}, unseen'
+
+
 def forbidden(before, after, has_data):
     """Why this change is never made, as the ends of sentences; C(has_data): whether etcd has data, or that is not known."""
     reasons, old, new = [], _by_identity(before), _by_identity(after)

@@ -8,13 +8,17 @@ in one step, by their targets, and are not done in this run.
 
 from __future__ import annotations
 
+import functools
 import json
 
 from ansible_collections.talosops.talos.plugins.module_utils.remedies.step import digest_of
 
-# Bytes of the steps as JSON; the rest of 64 KiB is for the document around them, and for those who indent it.
-BYTES = 56 * 1024
-KIND_MOST = 20
+# Bytes of the steps as JSON with indents; the rest of 64 KiB is for the document around them.
+BYTES = 62 * 1024
+# How many steps of a remedy there are, fewer where that is not enough.
+KIND_MOST = (20, 10, 5)
+# What the step and the document add to the steps by hand that fill the room.
+_REST = 2048
 TEXT_MOST = 240
 IDS_MOST = 12
 _REPEATED = ('preconditions', 'verify')
@@ -22,16 +26,17 @@ _REPEATED = ('preconditions', 'verify')
 
 def fitted(steps):
     """The steps, shortened where they are too large, numbered anew."""
-    for shorter in (_one_of_each_check, _short_texts, _told_once, _few_of_a_kind, _short_lists):
+    few = [functools.partial(_few_of_a_kind, most=most) for most in KIND_MOST]
+    for shorter in (_one_of_each_check, _short_texts, _short_lists, _told_once, _refused_in_short, *few, _few_by_hand):
         if size(steps) <= BYTES:
             return steps
         steps = _numbered(shorter(steps))
-    return steps if size(steps) <= BYTES else _numbered(_few_by_hand(steps))
+    return steps
 
 
 def size(steps):
     """Bytes of the steps as JSON."""
-    return len(json.dumps(steps, ensure_ascii=False).encode())
+    return len(json.dumps(steps, ensure_ascii=False, indent=2).encode())
 
 
 def _one_of_each_check(steps):
@@ -74,30 +79,38 @@ def _told_once(steps):
     return found
 
 
-def _few_of_a_kind(steps):
+def _refused_in_short(steps):
+    """What is not done needs no more than the reason."""
+    return [_emptied(step) if step['refused'] and not step['by_hand'] else step for step in steps]
+
+
+def _emptied(step, **more):
+    made = {**step, 'evidence': [], 'preconditions': [], 'predicted': {}, 'actions': [], 'verify': [], 'way_back': '', 'needs_backup': False, 'confirm': [],
+            'after': [], 'rests_on': {}, **more}
+    return {**made, 'digest': digest_of(made)}
+
+
+def _few_of_a_kind(steps, most):
     """Of a remedy's steps the first ones, those that would be done before those that are refused; the others in one step."""
-    kinds = {}
-    for step in sorted(steps, key=lambda step: (step['refused'] is not None, step['step'])):
+    kinds, found = {}, []
+    for step in sorted(steps, key=lambda step: (step['rests_on'].get('left_out') is not None, step['refused'] is not None, step['step'])):
         if not step['by_hand']:
             kinds.setdefault(step['remedy'], []).append(step)
-    left_out = {step['step']: kind for kind, mine in kinds.items() for step in mine[KIND_MOST:]}
-    found = []
+    left_out = {step['step']: kind for kind, mine in kinds.items() for step in mine[most:]}
+    last = {kind: number for number, kind in sorted(left_out.items())}
     for step in steps:
         kind = left_out.get(step['step'])
         if kind is None:
             found.append(step)
-        elif step['step'] == max(number for number, other in left_out.items() if other == kind):
-            found.append(_left_out(step, [each for each in steps if left_out.get(each['step']) == kind]))
+        elif step['step'] == last[kind]:
+            found.append(_left_out(kind, step, [each for each in steps if left_out.get(each['step']) == kind], most))
     return found
 
 
-def _left_out(step, steps):
-    targets = [each['target'] for each in steps]
-    made = {**step, 'target': f'{len(targets)} more', 'title': f'{len(targets)} more of {step["remedy"]}', 'actions': [], 'evidence': [], 'preconditions': [],
-            'predicted': {}, 'verify': [], 'way_back': '', 'needs_backup': False, 'confirm': [], 'after': [], 'rests_on': {'left_out': targets},
-            'findings': [one for each in steps for one in each['findings']], 'consequences': [],
-            'refused': f'no more than {KIND_MOST} of this kind stand in one plan: run it again when those are done and proved'}
-    return {**made, 'digest': digest_of(made)}
+def _left_out(kind, step, steps, most):
+    targets = [target for each in steps for target in each['rests_on'].get('left_out') or [each['target']]]
+    return _emptied(step, target=f'{len(targets)} more', title=f'{len(targets)} more of {kind}', rests_on={'left_out': targets}, findings=[], consequences=[],
+                    refused=f'no more than {most} of this kind stand in one plan: run it again when those are done and proved')
 
 
 def _short_lists(steps):
@@ -108,7 +121,7 @@ def _short_lists(steps):
 
 def _few_by_hand(steps):
     """As many steps by hand as there is room for, those that come first; the checks of the others in one step."""
-    room = BYTES - size([step for step in steps if not step['by_hand']]) - 4096
+    room = BYTES - size([step for step in steps if not step['by_hand']]) - _REST
     kept, others = [], []
     for step in steps:
         if step['by_hand']:

@@ -70,8 +70,8 @@ def _recover(view, _target):
 
 
 def _disarm(view, _target):
-    if view.etcd.alarms is None or not view.etcd.alarms:
-        return seen.alarms(view)
+    if not view.etcd.alarms:
+        return f'{seen.alarms(view)}; {seen.databases(view)}'
     if preconditions.raised(view, CORRUPT):
         return f'{seen.alarms(view)}, so the data of a member differ from those of the others, and that would only be hidden'
     if preconditions.below_quota(view):

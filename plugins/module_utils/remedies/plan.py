@@ -8,7 +8,7 @@ A step is done by a remedy, or by hand: then it has the guide's words. Nothing i
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed
@@ -31,11 +31,12 @@ def build(view, findings):
     asked = _asked(view, problems)
     covered = {finding_id for one_ in asked if not one_.later for finding_id in one_.findings}
     groups = by_hand.groups(problems, covered, BY_NAME)
-    steps, numbers, counts = [], {}, {}
+    steps, numbers, counts, effects = [], {}, {}, by_hand.effects(problems)
+    silent = {machine.key for machine in view.snapshot.machines if not machine.answered or view.stage(machine) == 'maintenance'}
     # Stable: remedies in their order, then what is done by hand, then the remedies that need that before.
     for wanted in sorted((*(one_ for one_ in asked if not one_.later), *groups, *(one_ for one_ in asked if one_.later)),
-                         key=lambda wanted: _part(view, problems, wanted)):
-        number, following = len(steps) + 1, by_hand.following(problems, wanted.findings)
+                         key=lambda wanted: _part(silent, problems, wanted)):
+        number, following = len(steps) + 1, by_hand.following(effects, wanted.findings)
         if isinstance(wanted, by_hand.Group):
             steps.append(by_hand.plain(number, wanted, following))
             continue
@@ -89,10 +90,9 @@ def _asked(view, problems):
         remedy = BY_NAME.get(instead.get(name, name))
         if remedy is None:
             continue
-        target = remedy.target_of(view, args)
-        if (remedy.name, target) not in found:
-            found[(remedy.name, target)] = _Asked(remedy, target, args, [], remedy.by_hand_first(view, args))
-        found[(remedy.name, target)].findings.append(finding['id'])
+        for target in remedy.targets_of(view, args):
+            before = found.get((remedy.name, target)) or _Asked(remedy, target, args, [], remedy.by_hand_first(view, args))
+            found[(remedy.name, target)] = replace(before, args=remedy.merged(before.args, args), findings=[*before.findings, finding['id']])
     order = [remedy.name for remedy in REMEDIES]
     return sorted(found.values(), key=lambda wanted: (order.index(wanted.remedy.name), wanted.target))
 
@@ -114,11 +114,10 @@ def _limited(view, remedy, step, counts):
     return step
 
 
-def _part(view, problems, wanted):
-    """The place of a step in the plan, by the sections of its findings. What is to be done to machines that do not answer comes before the rest."""
+def _part(silent, problems, wanted):
+    """The place of a step in the plan, by the sections of its findings. What is to be done to machines that are C(silent) comes before the rest."""
     found = [problems[finding_id] for finding_id in wanted.findings]
     part = min(_ORDER.get(finding['section'], _OF_GUIDE.get(finding['section'].partition('.')[0], _LAST)) for finding in found)
-    silent = {machine.key for machine in view.snapshot.machines if not machine.answered or view.stage(machine) == 'maintenance'}
     if isinstance(wanted, by_hand.Group) and {key for finding in found for key in finding['node_keys']} <= silent and found[0]['node_keys']:
         return min(part, _OF_MACHINES)
     return part

@@ -50,6 +50,8 @@ def rows(view, names=()):
         raise InputError(f'There is no request {listed(missing)}.', f'Pending are: {listed(_pending(csrs)) or "none"}.')
     chosen = [csr for csr in csrs if (csr['name'] in names if names else csr.get('signer') == csr_rules.SERVING and csr_rules.pending(csr))]
     found = [row(view, csr) for csr in sorted(chosen, key=lambda csr: (csr_rules.node_name(csr) or '', str(csr.get('created')), csr['name']))]
+    if not view.kubernetes.read:
+        raise TalosError(f'Which Nodes there are could not be read: {view.kubernetes.datum("nodes").why()}.', 'Nothing is approved without them.')
     approved = [one for one in found if one.verdict == APPROVE]
     if len(approved) > len(view.kubernetes.nodes or []) or len({one.node for one in approved}) < len(approved):
         raise Refused(f'{len(approved)} requests would be approved, which is more than one for each of {len(view.kubernetes.nodes or [])} Nodes.', _OPEN)

@@ -61,7 +61,8 @@ class Step:
 class Remedy:
     """A remedy, under the name that findings give in C(remedy.name).
 
-    C(what) it does and what a C(target) of it is, in words. C(target_of(view, args)) is the target of a finding with these arguments.
+    C(what) it does and what a C(target) of it is, in words. C(targets_of(view, args)) are the targets of a finding with these
+    arguments, C(merged(args, others)) the arguments of two findings that name the same target.
     C(step(view, target, args, coming)) is the Step for any target, also one that no finding names: then C(args) is None, and the
     Step says why not. It raises InputError for what no target can be. C(coming) are the (remedy, target) of the steps that are
     planned before it. C(most(view)) is how many targets one run may have, None for no limit. C(by_hand_first(view, args)) says whether
@@ -72,10 +73,11 @@ class Remedy:
     name: str
     what: str
     target: str
-    target_of: Callable
+    targets_of: Callable
     step: Callable
     most: Callable | None = None
     by_hand_first: Callable = lambda _view, _args: False
+    merged: Callable = lambda args, _others: args
     includes: tuple = ()
 
 

@@ -75,11 +75,6 @@ def plan(params, view, machines, patch_of, what):
     return steps
 
 
-def sentence(cluster):
-    """What must be said where a machine does not tell what is staged, which the change would overwrite."""
-    return f'overwrite what may be staged on {cluster}, unseen'
-
-
 def dry_run(params, view, steps, what):
     """Let each machine check what it is to become: it changes nothing. Raises TalosError."""
     redactor, reasons = Redactor(), []
@@ -146,10 +141,10 @@ def _step(params, view, machine, active, saved, patch):
 
 def _agreed(params, steps, what):
     blind = [step.label for step in steps if step.blind]
-    if not blind or sentence(access.cluster_of(params)) in (params.get('confirm') or ()):
+    if not blind or rules.sentence(access.cluster_of(params)) in (params.get('confirm') or ()):
         return
     said = (f'{", ".join(blind)} cannot tell whether a configuration is staged or on trial there, because Talos tells that from 1.10 on. This needs '
-            f'confirm: "{sentence(access.cluster_of(params))}"')
+            f'confirm: "{rules.sentence(access.cluster_of(params))}"')
     if not params.get('check_mode'):
         raise Refused(f'{what}: {said}.')
     steps[0].warnings.append(f'{said}.')

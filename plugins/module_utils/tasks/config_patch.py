@@ -66,7 +66,7 @@ def bring(params, check_mode, say, view, steps, what, verify=None, more=None):
     config_live.dry_run(params, view, steps, what)
     todo = [step for step in steps if step.state == config_live.PLANNED]
     result = {'changed': bool(todo), 'cluster': access.cluster_of(params), 'mode': params['mode'], 'backup_files': {}, **(more or {}),
-              'confirm': config_live.sentence(access.cluster_of(params)) if any(step.blind for step in steps) else None,
+              'confirm': config_live.rules.sentence(access.cluster_of(params)) if any(step.blind for step in steps) else None,
               'diff': config_live.shown(steps), 'ran_on': access.here()}
     failed = {}
     if todo and not check_mode:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from ansible_collections.talosops.talos.plugins.module_utils.remedies.steps import (
-    client_endpoints, etcd_nospace, etcd_stale_member, kubelet_restart, kubelet_serving_csr, stale_node,
+    client_endpoints, etcd_nospace, etcd_stale_member, kubelet_restart, kubelet_serving_csr, stale_node, talos_certsans,
 )
 
 REMEDIES = (
@@ -14,6 +14,7 @@ REMEDIES = (
     kubelet_serving_csr.REMEDY,
     stale_node.REMEDY,
     kubelet_restart.REMEDY,
+    talos_certsans.REMEDY,
     client_endpoints.REMEDY,
 )
 BY_NAME = {remedy.name: remedy for remedy in REMEDIES}

@@ -8,13 +8,15 @@ from ansible_collections.talosops.talos.plugins.module_utils.api import endpoint
 from ansible_collections.talosops.talos.plugins.module_utils.api import talosconfig
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError, TalosError
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import dial_address, listed
+from ansible_collections.talosops.talos.plugins.module_utils.judge.addresses import normal
 from ansible_collections.talosops.talos.plugins.module_utils.remedies import client_endpoints
 from ansible_collections.talosops.talos.plugins.module_utils.remedies.step import Action, Remedy, Step, unasked
+from ansible_collections.talosops.talos.plugins.module_utils.remedies.steps import talos_certsans
 
 NAME = 'client_endpoints'
 
 
-def step(view, target, args, _coming):
+def step(view, target, args, coming):
     """The Step that corrects the endpoints of the context in use."""
     client = view.snapshot.client
     if target != client.get('context'):
@@ -22,6 +24,10 @@ def step(view, target, args, _coming):
     title, now = f'Correct the endpoints of the context "{target}" in the talosconfig', list(client.get('endpoints') or ())
     if client.get('source') == talosconfig.CONTENT:
         return Step(title, refused=('the talosconfig was given as content, so there is no file to change',))
+    named = {normal(name) for remedy, name in coming if remedy == talos_certsans.NAME}
+    unseen = [text for text in now if normal(endpoints_.parse(text).host) in named]
+    if unseen:
+        return Step(title, refused=(f'what answers under {listed(unseen)} is seen only once its certificates name that: run it again when that is done',))
     try:
         made = client_endpoints.wanted(view, _dialled(view, now))
         planes = sorted(filter(None, (dial_address(view, machine) for machine in client_endpoints.for_sure(view))))
@@ -56,5 +62,5 @@ def _dialled(view, texts):
     return found
 
 
-REMEDY = Remedy(NAME, 'makes the endpoints of the talosconfig the control plane nodes', 'the name of the context in use', lambda _view, args: args['context'],
-                step)
+REMEDY = Remedy(NAME, 'makes the endpoints of the talosconfig the control plane nodes', 'the name of the context in use',
+                lambda _view, args: (args['context'],), step)

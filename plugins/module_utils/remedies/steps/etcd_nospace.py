@@ -121,7 +121,7 @@ def _predicted(view, due):
 
 
 REMEDIES = (
-    Remedy(NAME, f'makes room in etcd and disarms the alarm {NOSPACE}', f'"{TARGET}"', lambda _view, _args: TARGET, nospace,
+    Remedy(NAME, f'makes room in etcd and disarms the alarm {NOSPACE}', f'"{TARGET}"', lambda _view, _args: (TARGET,), nospace,
            includes=('etcd_defragment',)),
-    Remedy('etcd_defragment', 'defragments etcd, one member after the other, the leader last', f'"{TARGET}"', lambda _view, _args: TARGET, defragment),
+    Remedy('etcd_defragment', 'defragments etcd, one member after the other, the leader last', f'"{TARGET}"', lambda _view, _args: (TARGET,), defragment),
 )

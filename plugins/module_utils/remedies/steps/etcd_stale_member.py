@@ -63,4 +63,4 @@ def _no_id(view, target):
 
 
 REMEDY = Remedy(NAME, 'removes an etcd member whose machine is gone', 'the id of the member, 16 hexadecimal digits',
-                lambda _view, args: args['member_id'], step, most=lambda _view: 1)
+                lambda _view, args: (args['member_id'],), step, most=lambda _view: 1)

@@ -46,12 +46,12 @@ def step(view, target, args, _coming):
 
 
 def named(view, args):
-    """The target of a finding: the name of its machine, the address where others have that name as well."""
+    """The targets of a finding: the name of its machine, the address where others have that name as well."""
     machine = view.snapshot.machine(args['node'])
     if machine is None:
-        return args['node']
+        return (args['node'],)
     alone = machine.name and [one.name for one in view.snapshot.machines].count(machine.name) == 1
-    return machine.name if alone else machine.address or machine.key
+    return (machine.name if alone else machine.address or machine.key,)
 
 
 def _booted(machine):

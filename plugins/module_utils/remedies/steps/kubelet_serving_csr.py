@@ -53,5 +53,5 @@ def _against(row):
     return [f'{what}: {"; ".join(row.why)}']
 
 
-REMEDY = Remedy(NAME, 'approves a kubelet\'s request for its serving certificate', 'the name of the request', lambda _view, args: args['csr'], step,
+REMEDY = Remedy(NAME, 'approves a kubelet\'s request for its serving certificate', 'the name of the request', lambda _view, args: (args['csr'],), step,
                 most=lambda view: len(view.kubernetes.nodes or ()))

@@ -63,4 +63,4 @@ def most(view):
     return max(1, int(SHARE * len(view.kubernetes.nodes or ())))
 
 
-REMEDY = Remedy(NAME, 'deletes a Node whose machine is gone', 'the name of the Node', lambda _view, args: args['name'], step, most=most)
+REMEDY = Remedy(NAME, 'deletes a Node whose machine is gone', 'the name of the Node', lambda _view, args: (args['name'],), step, most=most)
