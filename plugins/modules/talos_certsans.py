@@ -20,8 +20,8 @@ description:
     as an endpoint of the talosconfig or of Kubernetes, or lead to control plane nodes or to a load balancer that is such an endpoint. It must not be the
     virtual IP for the list of the Talos API, nor lead to a worker, nor lie in a network of pods or services. Each node's certificate must name an address
     of its own, because otherwise networks conflict, which a further name would only hide.
-  - After each node its certificate is read from its own port, 50000 or 6443. Within 60 seconds the new names must be in it, the old ones still, and it
-    must be issued by the same authority. Only then the next node is touched.
+  - After each node its certificate is read from its own port, 50000 or 6443. Within 60 seconds, or 180 where an API server is started anew for it,
+    the new names must be in it, the old ones still, and it must be issued by the same authority. Only then the next node is touched.
   - The change itself is made as M(talosops.talos.talos_config_patch) makes it.
   - It needs the role C(os:admin).
 extends_documentation_fragment:
@@ -54,6 +54,7 @@ options:
     type: list
     elements: str
 notes:
+  - With O(mode=try) and the list C(api_server) let O(try_timeout) be 300 or more, because the API server is started anew.
   - Where the only endpoint of the talosconfig is the load balancer whose name is missing, give the addresses of the control plane nodes in O(endpoints).
 seealso:
   - module: talosops.talos.talos_certsans_check

@@ -35,6 +35,7 @@ _PEM = ('-----BEGIN ', 'LS0tLS1CRUdJT')
 _OCTAL = re.compile(r'0o[0-7]+')
 _MARK = re.compile(f'{MARK}[0-9a-f]{{8}}')
 _ALWAYS = ('apiVersion', 'kind', 'name')
+_NO_CHANGES = re.compile(r'Config diff:\s*No changes\.?\s*$')
 _KEY = re.compile(r'(?:- )*"?([^\s":]+)"?:(?:\s|$)')
 
 
@@ -81,9 +82,18 @@ def pending(active, saved, version, talos, now):
     return None
 
 
-def same(one, other):
-    """Whether two configurations say the same: what is empty is as good as what is not there."""
-    return one == other or [_plain(document) for document in config_yaml.values(one)] == [_plain(document) for document in config_yaml.values(other)]
+def same(one, other, zero=False):
+    """Whether two configurations say the same: what is empty is as good as what is not there, and with C(zero) false and 0 as well.
+
+    Talos may leave these out where it writes a configuration anew.
+    """
+    plain = [[_plain(document, zero) for document in config_yaml.values(text)] for text in (one, other)]
+    return plain[0] == plain[1]
+
+
+def no_changes(details):
+    """Whether a machine says to a dry run that it changes nothing, however differently it is written."""
+    return bool(_NO_CHANGES.search(details or ''))
 
 
 def shown(before, after, redactor):
@@ -156,13 +166,13 @@ def _at(document, path):
     return document
 
 
-def _plain(value):
-    """Without what is empty, and modes as numbers."""
+def _plain(value, zero=False):
+    """Without what is empty, and modes as numbers; with C(zero) without false, 0 and empty texts too."""
     if isinstance(value, dict):
-        kept = {str(name): _plain(item) for name, item in value.items()}
-        return {name: item for name, item in kept.items() if item not in (None, {}, [])}
+        kept = {str(name): _plain(item, zero) for name, item in value.items()}
+        return {name: item for name, item in kept.items() if item not in (None, {}, []) and not (zero and not item)}
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_plain(item, zero) for item in value]
     return int(value, 8) if isinstance(value, str) and _OCTAL.fullmatch(value) else value
 
 

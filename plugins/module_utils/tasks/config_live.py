@@ -89,6 +89,9 @@ def dry_run(params, view, steps, what):
         except TalosError as error:
             reasons.append(f'{step.label} does not take it: {rules.said(error.message, redactor)}')
             continue
+        if rules.no_changes(answer['mode_details']):
+            step.state = UNCHANGED
+            continue
         if answer['mode'] != _DRY[step.mode]:
             reasons.append(f'{step.label} would do it in the mode {answer["mode"]}')
         others = rules.strangers(answer['mode_details'], step.before, step.after)
@@ -130,7 +133,7 @@ def _step(params, view, machine, active, saved, patch):
     talos = versions.parse(tag.get('tag'))
     after = config_merge.merged(active['text'], patch, whose)
     step = Step(machine, active['text'], after, mode, params['try_timeout'], PLANNED if after != active['text'] else UNCHANGED)
-    if step.state == PLANNED and mode == STAGED and saved is not None and rules.same(after, saved['text']):
+    if step.state == PLANNED and mode == STAGED and saved is not None and rules.same(after, saved['text'], zero=True):
         step.state = UNCHANGED  # it is staged already
         return step, []
     why = rules.pending(active, saved, tag.get('tag'), talos and talos.line, view.now)

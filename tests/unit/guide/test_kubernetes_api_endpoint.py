@@ -300,7 +300,8 @@ def test_a_name_that_does_not_resolve():
 def test_a_certificate_that_no_client_accepts(kind):
     snapshot = old()
     dead_endpoint(snapshot, kind)
-    assert 'TCP pass-through' in one(judged(snapshot), ENDPOINT)['next_step']
+    finding = one(judged(snapshot), ENDPOINT)
+    assert 'TCP pass-through' in finding['next_step'] and bool(finding['remedy']) is (kind == 'wrong_name')
 
 
 def test_a_balancer_that_checks_no_health():

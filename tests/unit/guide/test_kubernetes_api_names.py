@@ -138,6 +138,7 @@ def test_a_balancer_that_one_certificate_does_not_name():
         machine.value('apiserver_certificate')['dns'].append('LB.example.net' if machine.name == 'cp1' else '*.example.net')
     finding = one(judged(snapshot), NAMES)
     assert (finding['verdict'], finding['nodes']) == ('error', ['cp3']) and 'cluster.apiServer.certSANs' in finding['next_step']
+    assert finding['remedy'] == {'name': 'talos_certsans', 'args': {'names': ['lb.example.net'], 'nodes': ['cp1', 'cp2', 'cp3'], 'lists': ['api_server']}}
 
 
 def test_kubeprism_asks_under_127_0_0_1():
@@ -145,6 +146,7 @@ def test_kubeprism_asks_under_127_0_0_1():
     certificate = node(snapshot, 'cp1').value('apiserver_certificate')
     certificate['ips'] = [ip for ip in certificate['ips'] if ip != '127.0.0.1']
     assert '127.0.0.1' in one(judged(snapshot), NAMES)['title'] and 'KubePrism' in one(judged(snapshot), NAMES)['means']
+    assert one(judged(snapshot), NAMES)['remedy'] is None, 'nobody configures that'
     for machine in snapshot.machines:
         machine.data['KubePrismStatuses'] = Datum(READ, [])
     assert faults(judged(snapshot)) == set()

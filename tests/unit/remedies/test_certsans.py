@@ -13,10 +13,12 @@ from ansible_collections.talosops.talos.plugins.module_utils.api.errors import T
 from ansible_collections.talosops.talos.plugins.module_utils.judge import settings
 from ansible_collections.talosops.talos.plugins.module_utils.judge.gates import View
 from ansible_collections.talosops.talos.plugins.module_utils.remedies import certsans as rules
+from ansible_collections.talosops.talos.plugins.module_utils.remedies import steady
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import Datum, Endpoint
 from ansible_collections.talosops.talos.plugins.module_utils.tasks import certsans, config_change, config_patch
 from tests.simulator import config_documents as documents
 from tests.unit.guide.judging import lose, node, old, planes, recording
+from tests.unit.guide.kubernetes_api_states import configured
 from tests.unit.remedies.simulated import UNANSWERED, bed, cut
 
 LB = 'lb.example.net'
@@ -74,6 +76,9 @@ def test_a_balancer_that_is_dialled_may_be_added():
     assert reasons(old(), resolved={LB: ['10.5.0.2', '10.5.0.3']}) == [], 'it leads to control plane nodes'
     assert reasons(dialled(old(), '10.5.0.60'), resolved={LB: ['10.5.0.60']}) == [], 'it leads to a balancer that is dialled'
     assert reasons(old(), [VIP], ['api_server']) == [], 'the VIP is right for the API server'
+    snapshot = old()
+    configured(snapshot, f'https://{LB}:6443')
+    assert reasons(snapshot, lists=['api_server']) == [] and reasons(snapshot), 'the endpoint of Kubernetes, which is none of the Talos API'
     assert reasons(recording('nospace-alarm')) == [], 'its owner has given it to another node already'
 
 
@@ -199,8 +204,24 @@ def test_both_lists_on_trial(run):
         assert machine.config.machine['certSANs'] == [name] == machine.config.cluster['apiServer']['certSANs'] and machine.config.saved == machine.config.active
 
 
+def test_a_trial_that_is_taken_back_takes_the_names_back(run):
+    with bed(BALANCED) as each, mock.patch.object(steady, 'worse', lambda *_: ['kubelet is Waiting']):
+        name, looked = each.model.setup['talos_balancer'], []
+        real = certsans._Proof._served  # pylint: disable=protected-access
+
+        def served_now(self, machine, which):
+            looked.append((which, name in real(self, machine, which)[0]))
+            return real(self, machine, which)
+
+        with mock.patch.object(certsans._Proof, '_served', served_now):  # pylint: disable=protected-access
+            done = run(each, names=[name], mode='try', try_timeout=2.5, nodes=['cp-2'])
+        assert states(done) == {'cp-2': 'rolled_back'} and {('machine', True), ('api_server', True)} <= set(looked), (done, looked)
+        again = run(each, check=True, names=[name], nodes=['cp-1', 'cp-3'])
+        assert set(again['missing']) == {'cp-1', 'cp-3'} and served(each, name) == ['cp-1', 'cp-2', 'cp-3']
+
+
 def test_a_certificate_that_does_not_follow_stops_it(run):
-    with bed(BALANCED) as each, mock.patch.object(certsans, 'SERVED_WITHIN', 0.3):
+    with bed(BALANCED) as each, mock.patch.dict(certsans.SERVED_WITHIN, machine=0.3):
         name, real = each.model.setup['talos_balancer'], certsans._Proof._served  # pylint: disable=protected-access
 
         def other(self, machine, which):

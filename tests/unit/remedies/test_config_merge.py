@@ -230,6 +230,9 @@ def test_a_configuration_that_is_on_trial_or_staged():
 
 def test_the_same_configuration():
     assert rules.same('a: 0o644\nb: {}\nc: []\n', 'a: 0o644\n') and rules.same('a: 420\n', 'a: 0o644\n') and not rules.same('a: 1\n', 'a: 2\n')
+    assert rules.same('a: false\nb: ""\n', 'c: 0\n', zero=True) and not rules.same('a: false\n', '{}\n')
+    assert not rules.same('a: true\n', '{}\n', zero=True)
+    assert rules.no_changes('Dry run summary:\nx\nConfig diff:\n\nNo changes.') and not rules.no_changes('Config diff:\n\n--- a\n+No changes.x')
     assert not rules.same(REAL, REAL + '---\napiVersion: v1alpha1\nkind: X\n')
 
 

@@ -116,6 +116,21 @@ def test_what_is_not_all_of_it_is_refused(run):
             refused(one, run, 'the dry run of cp-1 changes what the patch does not name: ExtensionServiceConfig, environment')
 
 
+def test_what_the_machine_writes_in_another_way(run):
+    """Such as 1h0m0s for 1h: the machine says itself that there is no difference."""
+    with bed() as one:
+        plain = config_way._configuration  # pylint: disable=protected-access
+
+        def otherwise(handle, name):
+            found = plain(handle, name)
+            return {**found, 'text': found['text'].replace('vm.swappiness: "1"', 'vm.swappiness: "01"')}
+
+        with mock.patch.object(config_way, '_configuration', otherwise):
+            assert states(run(one)) == {'cp-1': 'changed'} and one.changes() == ['ApplyConfiguration cp-1 NO_REBOOT']
+            again = run(one)
+        assert not again['changed'] and states(again) == {'cp-1': 'unchanged'} and again['diff'] == [] and len(one.changes()) == 1
+
+
 def test_a_single_node(run):
     with bed(SMALL) as one:
         assert states(run(one)) == {'cp-1': 'changed'} and sysctls(one)
