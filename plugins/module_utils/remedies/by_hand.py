@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ansible_collections.talosops.talos.plugins.module_utils.guide.presence import listed
 
 TARGETS_MOST = 12
+_NO_ADVICE = 'Read what the report tells of it: this check gives no advice.'
 _SPAN = r'\d[\d.]* (?:ms|s|min|minutes|h|d)\b'
 _MOVING = re.compile('|'.join((
     rf'(?: and|:)? silent for {_SPAN}', rf' for {_SPAN}(?: only)?', r' in \d+ d,', rf' {_SPAN} ago,?', rf' {_SPAN}(?= (?:ahead|behind))',
@@ -40,11 +41,11 @@ def groups(problems, covered, applied=()):
     """
     found = {}
     for finding in problems.values():
-        if finding['id'] in covered or not finding['next_step'] or any(cause in problems for cause in finding['because_of']):
+        if finding['id'] in covered or any(cause in problems for cause in finding['because_of']):
             continue
         remedy = (finding['remedy'] or {}).get('name')
-        group = found.setdefault((finding['check'], finding['next_step']), Group(
-            finding['check'], finding['title'], finding['next_step'], [], [], None if remedy in applied else remedy))
+        do = finding['next_step'] or _NO_ADVICE
+        group = found.setdefault((finding['check'], do), Group(finding['check'], finding['title'], do, [], [], None if remedy in applied else remedy))
         group.findings.append(finding['id'])
         group.subjects.extend(finding['nodes'] or [finding['subject']])
     return list(found.values())

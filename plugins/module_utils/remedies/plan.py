@@ -40,7 +40,7 @@ def build(view, findings):
         if isinstance(wanted, by_hand.Group):
             steps.append(by_hand.plain(number, wanted, following))
             continue
-        step, do = _made(view, wanted, tuple(numbers)), by_hand.steady(problems[wanted.findings[0]]['next_step'])
+        step, do = _made(view, wanted, tuple(numbers)), by_hand.steady(problems[wanted.findings[0]]['next_step'] or '')
         told = plain(number, wanted.remedy.name, wanted.target, step, do, wanted.findings, following, numbers)
         told = _limited(view, wanted.remedy, told, counts)
         steps.append(told)

@@ -182,6 +182,11 @@ def test_machines_that_do_not_answer_come_first():
     assert [each['target'] for each in steps] == ['w-8', machine(snap, 'cp-1').key]
 
 
+def test_a_check_that_gives_no_advice_is_a_step_all_the_same():
+    steps = plan.build(view(snapshot()), [finding('own.check', 'w-1', next_step=None)])
+    assert [each['do'] for each in steps] == ['Read what the report tells of it: this check gives no advice.']
+
+
 def test_what_warns_of_nothing_is_no_step():
     assert plan.build(view(snapshot()), [{**finding('a.b', 'w-1'), 'verdict': verdict} for verdict in ('ok', 'info', 'unknown', 'not_applicable')]) == []
 
