@@ -31,7 +31,7 @@ def read(params):
     for name in _SECONDS:
         if params[name] < 0:
             raise InputError(f'{name} must be a number of seconds, zero or more, not {params[name]}.')
-    remedies = tuple(dict.fromkeys(name.strip() for name in params.get('remedies') or () if name.strip()))
+    remedies = tuple(dict.fromkeys(_texts(params.get('remedies'))))
     for name in remedies:
         plan.must_be_known(name)
     targets = {str(name): [str(one).strip() for one in (value if isinstance(value, list) else [value])]
@@ -45,7 +45,18 @@ def read(params):
     approved = plan_of(params['plan']) if params.get('plan') else None
     if approved is not None:
         approval.must_be_a_plan(approved, digest)
-    return Wishes(remedies, targets, approved, digest, frozenset(str(one).strip() for one in params.get('confirm') or ()))
+    return Wishes(remedies, targets, approved, digest, frozenset(_texts(params.get('confirm'))))
+
+
+def _texts(given):
+    """The texts of a list, as a file gives it, a command line (JSON, which Ansible cuts at its commas) or a survey (one a line)."""
+    whole = ','.join(map(str, given or ()))
+    if whole.lstrip().startswith('['):
+        try:
+            given = json.loads(whole)
+        except ValueError:
+            raise InputError(f'{whole} is neither a list nor names with commas between them.') from None
+    return [line.strip() for one in given or () for line in str(one).splitlines() if line.strip()]
 
 
 def plan_of(given):
