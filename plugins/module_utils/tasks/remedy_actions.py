@@ -26,7 +26,7 @@ RUN = {
     'talos_service': service.run,
 }
 # Options of the run that mean the same for a module, by the name that the module has for them.
-_SAME = {'pause': 'pause', 'verify_seconds': 'verify_seconds', 'settle': 'verify_seconds', 'expected_nodes': 'expected_nodes'}
+_SAME = {'confirm': 'confirm', 'pause': 'pause', 'verify_seconds': 'verify_seconds', 'settle': 'verify_seconds', 'expected_nodes': 'expected_nodes'}
 
 
 class Failed(TalosError):
