@@ -27,8 +27,7 @@ FIELDS = ('at', 'cluster', 'cluster_id', 'who', 'host', 'job', 'run', 'plan_dige
 EVENTS = ('planned', 'refused', 'started', 'action', 'changed', 'proved', 'not_proved', 'failed', 'not_attempted', 'lock_taken', 'lock_released', 'unlocked')
 HIDDEN = '(hidden)'
 _MODE = 0o600
-# What one field may hold: characters of a text, members of a list or mapping, how deep they lie in each other, and characters of the whole;
-# with what says how much is left out, so that a record that is kept elsewhere stays as it was.
+# What one field may hold: characters of a text, members of a list or mapping, how deep they lie in each other, and characters of the whole.
 _TEXT_MOST = 2000
 _MEMBERS_MOST = 60
 _DEPTH_MOST = 4
@@ -37,17 +36,15 @@ _CUT = ' …'
 
 
 class Audit:
-    """Where records go: to the file C(path), or into C(records) where it is None, for the action that keeps them on the control node.
+    """Where records go: to the file C(path).
 
     C(hide(text)) is the text without secrets. Raises InputError where the file cannot be written.
     """
 
     def __init__(self, path, hide=None):
         self.path = path
-        self.records = []
         self._hide = hide or Redactor().text
-        if path is not None:
-            os.close(_open(path))
+        os.close(_open(path))
 
     def write(self, record):
         """Append a record; C(event) is one of EVENTS, what is not told is null. Raises InputError."""
@@ -56,17 +53,7 @@ class Audit:
             raise ValueError(f'{", ".join(sorted(unknown)) or record.get("event")} is not known in an audit record.')
         told = {name: _field(record.get(name), self._hide) for name in FIELDS}
         told['at'] = told['at'] or f'{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S.%f}Z'
-        if self.path is None:
-            self.records.append(told)
-        else:
-            _append(self.path, json.dumps(told, ensure_ascii=False).encode() + b'\n')
-
-
-def keep(path, records, hide=None):
-    """Write what an Audit without a file collected elsewhere. Raises InputError."""
-    audit = Audit(path, hide)
-    for record in records:
-        audit.write(record)
+        _append(self.path, json.dumps(told, ensure_ascii=False).encode() + b'\n')
 
 
 def hiding(found):
