@@ -14,7 +14,9 @@ import pytest
 import yaml
 
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError
-from ansible_collections.talosops.talos.plugins.module_utils.tasks import access, kube_access, remedy_lock
+from ansible_collections.talosops.talos.plugins.module_utils.judge.gates import View
+from ansible_collections.talosops.talos.plugins.module_utils.remedies.plan import one
+from ansible_collections.talosops.talos.plugins.module_utils.tasks import access, judged, kube_access, remedy_lock
 from tests.conftest import ROOT
 from tests.simulator import Cluster, apid
 from tests.tools.direct import calls
@@ -41,6 +43,10 @@ class Run(Bed):
     def apply(self, *remedies, **options):
         """With a place for backups."""
         return self.remediate(remedies=list(remedies), **{'backup_dir': str(self.home / 'backups'), **options})
+
+    def params(self):
+        found = access.find({'talosconfig': str(self.cluster.directory / 'talosconfig')})
+        return {'access': found, 'proxy': self.cluster.proxy, 'timeout': 10, 'deadline': 60}
 
     def state(self):
         """Everything that a change could have changed, as text."""
@@ -205,13 +211,15 @@ BALANCED = {**ONE, 'setup': {**ONE['setup'], 'names': {'talos.example.net': ['10
     ({**ONE, 'machine_config': {'kubelet_extra_args': {'rotate-server-certificates': 'true'}}, 'k8s': {'csrs': [REQUEST]},
       'diagnostics': [{'node': 'solo', 'id': 'kubelet-csr'}]}, 'kubelet_serving_csr', 'csr-solo'),
     (BALANCED, 'talos_certsans', 'talos.example.net'),
-], ids=['nospace', 'stale-node', 'csr', 'certsans'])
+    ({**ONE, 'nodes': {'solo': {'services': {'kubelet': ['Failed', '?']}}}}, 'kubelet_restart', 'solo'),
+], ids=['nospace', 'stale-node', 'csr', 'certsans', 'kubelet'])
 def test_one_machine_is_repaired_too(tmp_path, state, remedy, target):
     with scenario(state, tmp_path) as run:
         planned = run.remediate()['plan']['steps']
         (step,) = [step for step in planned if step['remedy'] == remedy]
         assert step['target'] == target and not step['by_hand'], step
-        assert step['confirm'] == (['block etcd of prod while it is defragmented'] if remedy == 'etcd_nospace' else [])
+        assert step['confirm'] == {'etcd_nospace': ['block etcd of prod while it is defragmented'],
+                                   'kubelet_restart': ['restart the kubelet of solo while prod has 1 control plane node']}.get(remedy, [])
         told = run.sentences()
         assert outcomes(run.apply(remedy, confirm=told, check=True)) == {(remedy, target): 'would be done'} and run.changes() == []
         result = run.apply(remedy, confirm=told)
@@ -219,6 +227,14 @@ def test_one_machine_is_repaired_too(tmp_path, state, remedy, target):
         before = run.changes()
         again = run.apply(remedy, confirm=told)
         assert again['outcomes'] == [] and not again['changed'] and run.changes() == before
+
+
+def test_an_api_server_that_is_alone_is_restarted_only_where_that_is_said(tmp_path):
+    with scenario(ONE, tmp_path) as run:
+        snapshot = access.gather(run.params(), None)
+        step = one(View(snapshot, judged.settings({})), 'talos_certsans', 'k8s.example.net')
+        assert step['confirm'] == ['restart the API server while prod has 1 control plane node']
+        assert step['predicted']['restarts'].endswith('the API server of one control plane node after the other')
 
 
 # -- consent ----------------------------------------------------------------------------------------------------------
@@ -257,8 +273,7 @@ def test_two_runs_at_once(tmp_path):
 @contextlib.contextmanager
 def other_run(run):
     """Somebody else holds the lock of the cluster."""
-    params = {'access': access.find({'talosconfig': str(run.cluster.directory / 'talosconfig')}), 'proxy': run.cluster.proxy, 'timeout': 10, 'deadline': 60}
-    params = kube_access.with_kubeconfig(params)
+    params = kube_access.with_kubeconfig(run.params())
     snapshot = access.gather(params, None, {'nodes', 'leases'}, set())
     with kube_access.api(params, snapshot) as kube, remedy_lock.held(kube, 'somebody else', snapshot.now):
         yield

@@ -8,6 +8,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.api.errors import I
 from ansible_collections.talosops.talos.plugins.module_utils.remedies import service
 from ansible_collections.talosops.talos.plugins.module_utils.remedies.service import KUBELET, RESTARTED
 from ansible_collections.talosops.talos.plugins.module_utils.remedies.step import NOT_ASKED_FOR, Action, Remedy, Step
+from ansible_collections.talosops.talos.plugins.module_utils.remedies.steps.common import outage
 
 NAME = 'kubelet_restart'
 
@@ -40,6 +41,7 @@ def step(view, target, args, _coming):
                         {'node': machine.address, 'service': KUBELET, 'state': RESTARTED, 'only_unhealthy': not well}),),
         verify=('the kubelet runs and its health check succeeds', f'the Node of {machine.label} is Ready'),
         way_back='None is needed: a restart changes no configuration.',
+        confirm=outage(view, f'restart the kubelet of {machine.label}') if machine.is_control_plane else (),
         refused=tuple(reasons),
         rests_on={'machine': machine.key, 'booted': _booted(machine)},
     )

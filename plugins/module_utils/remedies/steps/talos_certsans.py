@@ -10,7 +10,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.judge import versio
 from ansible_collections.talosops.talos.plugins.module_utils.judge.addresses import normal
 from ansible_collections.talosops.talos.plugins.module_utils.remedies import certsans, config_patch
 from ansible_collections.talosops.talos.plugins.module_utils.remedies.step import BACKUP_DIR, Action, Remedy, Step, unasked
-from ansible_collections.talosops.talos.plugins.module_utils.remedies.steps.common import leaving
+from ansible_collections.talosops.talos.plugins.module_utils.remedies.steps.common import leaving, outage
 from ansible_collections.talosops.talos.plugins.module_utils.remedies.steps import etcd_stale_member
 
 NAME = 'talos_certsans'
@@ -37,17 +37,23 @@ def step(view, target, args, coming):
                        'the certificate of each node names an address of its own',
                        'the dry run on each node differs in that list alone, needs no reboot, and no configuration is staged or on trial there'),
         predicted={'configuration': {label: {certsans.PATHS[one]: f'+ {name}' for one in missing} for label, missing in sorted(lacking.items())},
-                   'restarts': 'no machine; the new certificates are served within a minute'},
+                   'restarts': _restarts(lists)},
         actions=(Action(f'Keep the configuration of each control plane node, and add {name} to {listed(certsans.PATHS[one] for one in lists)}, one node after '
                         'the other', 'talos_certsans', {'names': [name], 'lists': list(lists), 'backup_dir': BACKUP_DIR,
                                                         'confirm': list(_confirm(view, cluster))}),),
         verify=(f'the certificate that each node serves has {name}, still has the names that it had, and is of the same authority',),
         way_back='The configurations as they were are kept. The name is taken out of the list by hand; nothing else was changed.',
-        confirm=_confirm(view, cluster),
+        confirm=(*_confirm(view, cluster), *(outage(view, 'restart the API server') if certsans.KUBERNETES in lists else ())),
         refused=unasked(args, later),
         after=tuple((etcd_stale_member.NAME, member) for member in gone) if reasons != later and lacking else (),
         rests_on={'name': name, 'missing': {machine.key: list(lacking[machine.label]) for machine in ordered(view.control_planes) if machine.label in lacking}},
     )
+
+
+def _restarts(lists):
+    if certsans.KUBERNETES in lists:
+        return 'no machine; the API server of one control plane node after the other'
+    return 'nothing; the new certificates are served within a minute'
 
 
 def _confirm(view, cluster):
