@@ -125,7 +125,7 @@ def plain(number, remedy, target, step, do='', findings=(), consequences=(), num
 
 def digest_of(step):
     """The digest of what is approved of a step: what is done to which target, and the facts that it rests on."""
-    return digest({name: step[name] for name in ('remedy', 'target', 'actions', 'confirm', 'rests_on')})
+    return digest({name: step[name] for name in ('remedy', 'target', 'title', 'actions', 'confirm', 'rests_on')})
 
 
 def digest(data):

@@ -59,6 +59,7 @@ class _Run:
 
     def __init__(self, params, asked, taken, check_mode, say):
         self.params, self.asked, self.check_mode = params, asked, check_mode
+        self.say_as_it_is = say
         self.say = access.saying(params, say) or (lambda text: None)
         self.settings = judged.settings(params)
         self.directory = taken['report_dir']
@@ -98,9 +99,15 @@ class _Run:
             if targets is None and never.find(name):
                 unplanned.append((name, None, plan.refusal(self.now.view, steps, name, None)))
             chosen += [step for step in mine if targets is None or step['target'] in targets]
-            unplanned += [(name, target, plan.refusal(self.now.view, steps, name, target)) for target in targets or ()
-                          if target not in [step['target'] for step in mine]]
+            unplanned += [(name, target, self._not_planned(name, target)) for target in targets or () if target not in [step['target'] for step in mine]]
         return sorted(chosen, key=lambda step: step['step']), unplanned
+
+    def _not_planned(self, name, target):
+        """Why a target is not in the plan."""
+        try:
+            return plan.refusal(self.now.view, self.plan['steps'], name, target)
+        except InputError as error:
+            return error.sentence()
 
     def _approved(self):
         """The steps of the approved plan that are enabled."""
@@ -148,6 +155,7 @@ class _Run:
         if not found:
             return None
         if found[0]['digest'] != planned['digest']:
+            self.stopped = f'the cluster has changed in what step {planned["step"]} rests on'
             raise Refused(f'The cluster has changed in what it rests on: {approval.changed(planned, found[0])}.')
         if found[0]['refused']:
             raise Refused(_sentence(found[0]['refused']))
@@ -159,7 +167,8 @@ class _Run:
 
     def _agreed(self, step):
         """Raises Refused where consent, or the place for a backup, is missing. Check mode only tells of it."""
-        missing = [f'talos_confirm: "{sentence}"' for sentence in step['confirm'] if sentence not in self.asked.confirm]
+        sentences = [*step['confirm'], *self.guard.sentences(self.now.view)]
+        missing = [f'talos_confirm: "{sentence}"' for sentence in sentences if sentence not in self.asked.confirm]
         if step['needs_backup'] and not self.params.get('backup_dir'):
             missing.append('talos_backup_dir, the directory for backups')
         if missing and not self.check_mode:
@@ -168,14 +177,14 @@ class _Run:
 
     def _do(self, planned, step):
         if step['after']:  # in check mode alone: what it would change depends on what is not done
-            self._told(planned, WOULD_BE_DONE, f'after step {", ".join(map(str, step["after"]))}')
+            self._told(planned, WOULD_BE_DONE, f'what it changes is seen after step {", ".join(map(str, step["after"]))}')
             return
         self.guard.record('started', planned, does=step['title'], before=step['evidence'])
         self.say(f'step {planned["step"]}: {step["title"]}')
         self._keep_before()
         self.is_old = not self.check_mode
         try:
-            results = remedy_actions.do(step, self.guard.params, self.guard.backup, self.check_mode, self.guard.say, self._acted(planned))
+            results = remedy_actions.do(step, self.guard.params, self.guard.backup, self.check_mode, self.say_as_it_is, self._acted(planned))
         except remedy_actions.Failed as error:
             self.changed = True
             self._stop(planned, FAILED, f'{error.message} The way back: {step["way_back"]}')
@@ -192,7 +201,7 @@ class _Run:
             return
         self.changed = self.changed or any(result['changed'] for result in results)
         self.guard.params = remedy_actions.after(self.guard.params, step, results)
-        self._prove(planned, step)
+        self._prove(planned, step, [path for result in results for path in _kept(result)])
 
     def _acted(self, planned):
         def told(action, result):
@@ -201,12 +210,13 @@ class _Run:
                 self.guard.record('action', planned, does=action['does'])
             else:
                 before, after = ([diff[name] for diff in _diffs(result)] or None for name in ('before', 'after'))
+                after = [*(after or ()), *(f'kept: {path}' for path in _kept(result))] or None
                 self.guard.record('changed' if result['changed'] else 'action', planned, does=action['does'], before=before, after=after)
         return told
 
     # -- and after it -----------------------------------------------------------------------------------------------
 
-    def _prove(self, planned, step):
+    def _prove(self, planned, step, kept):
         """Look until the findings of the step are gone and no new error is there, for C(wait) seconds at most."""
         known = self._errors() | {finding['id'] for finding in self.began.report['findings']}
         end = time.monotonic() + self.params['wait']
@@ -218,9 +228,10 @@ class _Run:
                 break
             time.sleep(min(_POLL, left))
         if unproved:
-            self._told(planned, DONE, f'still found or not seen: {", ".join(unproved[:_NAMED_MOST])}')
+            self._told(planned, DONE, f'still found or not seen: {", ".join(unproved[:_NAMED_MOST])}', kept)
         else:
-            self._told(planned, PROVED)
+            left = [one for one in step['consequences'] if one in self._problems()]
+            self._told(planned, PROVED, f'what followed from it is found still, and should pass: {", ".join(left[:_NAMED_MOST])}' if left else None, kept)
         if new:
             self.stopped = f'after step {planned["step"]} there is what was not there before: {", ".join(new[:_NAMED_MOST])}'
         elif unproved:
@@ -229,9 +240,12 @@ class _Run:
     def _errors(self):
         return {finding['id'] for finding in self.now.report['findings'] if v.rank(finding['verdict']) >= v.rank(v.ERROR)}
 
+    def _problems(self):
+        return {finding['id'] for finding in self.now.report['findings'] if v.rank(finding['verdict']) >= v.rank(v.WARNING)}
+
     def _unproved(self, step):
         """Ids of the findings that the step is to repair, and which are there still, or cannot be seen."""
-        there = {finding['id'] for finding in self.now.report['findings'] if v.rank(finding['verdict']) >= v.rank(v.WARNING)}
+        there = self._problems()
         unseen = {finding['check'] for finding in self.now.report['findings'] if finding['verdict'] == v.UNKNOWN}
         return [one for one in step['findings'] if one in there or one.partition('/')[0] in unseen]
 
@@ -251,12 +265,12 @@ class _Run:
         self.stopped = f'step {step["step"]} failed'
         self._told(step, outcome, why)
 
-    def _told(self, step, outcome, why=None):
+    def _told(self, step, outcome, why=None, kept=()):
         self.outcomes[(step['remedy'], step['target'])] = {**{name: step[name] for name in ('step', 'remedy', 'target', 'title')},
-                                                           'outcome': outcome, 'why': why}
+                                                           'outcome': outcome, 'why': why, 'kept': list(kept)}
         if self.guard and outcome in _EVENTS:
             self.guard.record(_EVENTS[outcome], step, reason=why)
-        self.say(f'{step["title"]}: {outcome}{f", {why}" if why else ""}')
+        self.say(f'{step["title"]}: {outcome}{f": {why}" if why else ""}')
 
     # -- what is returned -------------------------------------------------------------------------------------------
 
@@ -284,7 +298,7 @@ class _Run:
             'applied': bool(self.asked.remedies) and not self.check_mode,
             'unlocked': self.guard.unlocked if self.guard else None,
             'fails': bool(bad),
-            'reason': '; '.join(f'{one["title"]}: {one["outcome"]}{", " + one["why"] if one["why"] else ""}' for one in bad) or None,
+            'reason': '; '.join(f'{one["title"]}: {one["outcome"]}{": " + one["why"].rstrip(".") if one["why"] else ""}' for one in bad) or None,
             'report': path,
             'report_dir': self.directory,
             'plan_file': os.path.join(self.directory, PLAN),
@@ -299,10 +313,19 @@ class _Run:
             'outcomes': list(self.outcomes.values()),
             'check_mode': self.check_mode,
             'enabled': list(self.asked.remedies),
+            'targets': self.asked.targets,
+            'changed': self.changed,
+            'found_no_more': [step['step'] for step in self.plan['steps'] if self.changed and step['by_hand'] and not self._problems() & set(step['findings'])],
+            'useless': sorted(sentence for sentence in self.asked.confirm - self._sentences() if self.plan['cluster'] in sentence),
+            'audit': self.guard.path if self.guard and not self.check_mode else None,
             'no_lock': self.no_lock,
             'unlocked': self.guard.unlocked if self.guard else None,
             'finished_at': f'{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}',
         }
+
+    def _sentences(self):
+        """All sentences that a step of the plan asks for, or that asking for a lock might."""
+        return {unlocked_sentence(self.plan['cluster']), *(sentence for step in self.plan['steps'] for sentence in step['confirm'])}
 
 
 class _Look:
@@ -311,6 +334,13 @@ class _Look:
     def __init__(self, snapshot, report, settings):
         self.snapshot, self.report = snapshot, report
         self.view = View(snapshot, settings)
+
+
+def _kept(result):
+    """Where a module kept what was there before."""
+    backups = result.get('backup_files') or {}
+    paths = [result.get('dest') if result.get('changed') else None, result.get('backup_file'), *(backups.values() if isinstance(backups, dict) else backups)]
+    return [path for path in paths if path]
 
 
 def _diffs(result):

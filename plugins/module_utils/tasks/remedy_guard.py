@@ -18,7 +18,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.tasks import access
 
 
 class Guard(contextlib.ExitStack):
-    """Entered for the steps of one run. C(unlocked) is the reason why it runs without a lock, None while it needs none or has one."""
+    """Entered for the steps of one run. C(unlocked) is the reason why steps of it were done without a lock, None where none was."""
 
     def __init__(self, params, asked, plan, path, say, check_mode):
         super().__init__()
@@ -27,6 +27,10 @@ class Guard(contextlib.ExitStack):
         self.unlocked, self._lock = None, None
         self._audit = None if check_mode else audit.Audit(path, audit.hiding(access.of(params)))
         self.backup = None if check_mode else _backup(params, plan, self.run)
+
+    def sentences(self, view):
+        """What has to be confirmed because the cluster cannot be locked now."""
+        return () if self._lock is not None or live.not_writing(view) is None else (remedy_lock.unlocked_sentence(self.plan['cluster']),)
 
     def enter(self, view, snapshot):
         """Be sure of the lock before a step. Raises TalosError where another run holds it, or where none can be had and nobody agreed to that."""
@@ -56,7 +60,6 @@ class Guard(contextlib.ExitStack):
             raise
         except TalosError as error:
             return error.message
-        self.unlocked = None
         self.record('lock_taken', None)
         return None
 

@@ -37,6 +37,7 @@ def read(params):
     targets = {str(name): [str(one).strip() for one in (value if isinstance(value, list) else [value])]
                for name, value in (params.get('targets') or {}).items()}
     for name, named in targets.items():
+        plan.must_be_known(name)
         if name not in remedies:
             raise InputError(f'talos_targets names {name}, which talos_remedies does not enable.', f'Enable it: talos_remedies: [{name}].')
         if not named:

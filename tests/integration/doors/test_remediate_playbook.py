@@ -49,14 +49,14 @@ def test_planned_checked_applied_and_run_again(tmp_path):
         (path,) = (tmp_path / 'plans').iterdir()
         plan = json.loads(path.read_text())
         assert planned.code == 0 and changes(cluster) == [], planned.text
-        assert planned.says(f'nothing was changed: no remedy is enabled. To apply it, name the remedies: talos_remedies: [{ENABLED["talos_remedies"][0]}')
+        assert planned.says('nothing was changed: no remedy is enabled to apply all of it, as variables: talos_remedies: [etcd_stale_member, stale_node')
         assert planned.says(f'digest of the plan: {plan["digest"]}') and planned.says(f'talos_plan_{path.name.partition(".")[0]}')
         assert planned.says(f'1. Remove the etcd member {STALE} ("cp-3"') and planned.says('1 of 1 clusters judged')
 
         before = path.read_bytes()
         checked = ansible.playbook('--check', '--diff', '-e', f'@{variables}', '-e', 'talos_plan_out=plans/', playbook=PLAYBOOK)
         assert checked.code == 0 and changes(cluster) == [] and path.read_bytes() == before, checked.text
-        assert checked.says(f'-{STALE} "cp-3"') and checked.says('nothing was changed: this was check mode')
+        assert checked.says(f'-{STALE} "cp-3"') and checked.says('nothing was changed: this was check mode') and checked.says('would be done: 2')
 
         applied = ansible.playbook('-e', f'@{variables}', '-e', f'talos_plan={path}', '-e', f'talos_plan_digest={plan["digest"]}', playbook=PLAYBOOK)
         assert applied.code == 0 and changes(cluster) == ['EtcdRemoveMemberByID', 'delete nodes cp-3'], applied.text

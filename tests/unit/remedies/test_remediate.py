@@ -16,6 +16,7 @@ import yaml
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError
 from ansible_collections.talosops.talos.plugins.module_utils.judge.gates import View
 from ansible_collections.talosops.talos.plugins.module_utils.remedies.plan import one
+from ansible_collections.talosops.talos.plugins.module_utils.report import remediation
 from ansible_collections.talosops.talos.plugins.module_utils.tasks import access, judged, kube_access, remedy_lock
 from tests.conftest import ROOT
 from tests.simulator import Cluster, apid
@@ -81,6 +82,10 @@ def whys(result):
     return '; '.join(one['why'] or '' for one in result['outcomes'])
 
 
+def shown(result):
+    return ' '.join(' '.join(remediation.lines(json.loads(Path(result['report']).read_text()))).split())
+
+
 def findings(result):
     return {finding['check'] for finding in json.loads(Path(result['report']).read_text())['findings']
             if finding['verdict'] in ('warning', 'error', 'critical')}
@@ -102,10 +107,16 @@ def test_a_stale_member_and_its_node(tmp_path):
         assert outcomes(result) == {('etcd_stale_member', STALE): 'done and proved', ('stale_node', 'cp-3'): 'done and proved'}, result['reason']
         assert [change for change in run.changes() if 'lease' not in change] == ['EtcdRemoveMemberByID cp-2', 'delete nodes cp-3']
         assert not result['fails'] and result['changed'] and result['unlocked'] is None
+        assert 'done and proved: 2' in shown(result) and f'audit record: {result["audit"]}' in shown(result)
+        kept = [path for one in result['outcomes'] for path in one['kept']]
+        assert len(kept) == 2 and all(Path(path).exists() and path in shown(result) for path in kept)
         assert not {'etcd.member_stale', 'kubelet.node_stale'} & findings(result)
         before = run.changes()
         again = run.apply('stale_node', 'etcd_stale_member', confirm=told)
         assert again['outcomes'] == [] and not again['changed'] and not again['fails'] and run.changes() == before
+        assert 'nothing to do for stale_node, etcd_stale_member nothing was changed' in shown(again)
+        gone = run.apply('etcd_stale_member', targets={'etcd_stale_member': [STALE]}, confirm=told)
+        assert outcomes(gone) == {('etcd_stale_member', STALE): 'refused'} and f'etcd of e1 has no member {STALE}' in whys(gone)
     lines = [json.loads(line) for line in Path(result['audit']).read_text().splitlines()]
     assert [line['event'] for line in lines if line.get('remedy') == 'stale_node'][0] == 'started'
     assert len(list((tmp_path / 'backups').iterdir())) == 2
@@ -117,6 +128,7 @@ def test_nospace_and_what_waits_for_it(tmp_path):
         result = run.apply('kubelet_serving_csr', 'stale_node', 'etcd_nospace', confirm=told)
         assert outcomes(result) == dict.fromkeys([('etcd_nospace', 'etcd'), ('kubelet_serving_csr', 'csr-w2'), ('stale_node', 'w-9')], 'done and proved'), \
             result['reason']
+        assert result['unlocked'].startswith('etcd takes no writes')
         talos = [change for change in run.changes() if change.startswith('Etcd')]
         assert talos == ['EtcdDefragment cp-1', 'EtcdDefragment cp-3', 'EtcdDefragment cp-2', 'EtcdAlarmDisarm cp-1'] or set(talos) == {
             'EtcdDefragment cp-1', 'EtcdDefragment cp-2', 'EtcdDefragment cp-3', 'EtcdAlarmDisarm cp-1'}
@@ -245,8 +257,11 @@ def test_what_loses_something_needs_its_sentence_and_a_place_for_the_backup(tmp_
         result = run.remediate(remedies=['etcd_stale_member'])
         assert outcomes(result) == {('etcd_stale_member', STALE): 'refused'} and result['fails'] and not result['changed']
         assert whys(result) == f'It needs talos_confirm: "remove etcd member {STALE} of e1" and talos_backup_dir, the directory for backups.'
+        assert 'nothing was changed' in shown(result)
         result = run.apply('etcd_stale_member', confirm=[f'remove etcd member {STALE} of e2'])
         assert f'It needs talos_confirm: "remove etcd member {STALE} of e1".' == whys(result)
+        result = run.apply('etcd_stale_member', confirm=[f'Remove etcd member {STALE} of e1'])
+        assert f'talos_confirm says "Remove etcd member {STALE} of e1", which no step of this plan asks for' in shown(result)
         assert run.changes() == [] and not (tmp_path / 'backups').exists() or list((tmp_path / 'backups').iterdir()) == []
 
 
@@ -255,8 +270,8 @@ def test_without_writes_there_is_no_lock_and_that_needs_a_sentence(tmp_path):
         assert run.remediate()['plan']['confirm'] == ['change e2 without a lock']
         result = run.apply('etcd_nospace', confirm=[])
         assert outcomes(result) == {('etcd_nospace', 'etcd'): 'refused'} and run.changes() == []
-        assert 'The cluster cannot be locked against a second run: etcd takes no writes' in whys(result)
-        assert 'It needs talos_confirm: "change e2 without a lock".' in whys(result)
+        assert whys(result) == 'It needs talos_confirm: "change e2 without a lock".'
+        assert 'the cluster cannot be locked against a second run now: etcd takes no writes' in shown(result)
 
 
 def test_two_runs_at_once(tmp_path):

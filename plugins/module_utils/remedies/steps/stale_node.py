@@ -44,7 +44,7 @@ def step(view, target, args, coming):
         predicted={'nodes': [len(nodes), len(nodes) - 1], 'pods': 'what is listed on it is deleted, and made elsewhere where a controller does so'},
         actions=(Action(f'Keep the Node {target} as a file, then delete it by its uid', 'talos_kubernetes_node',
                         {'name': target, 'uid': uid, 'backup_dir': BACKUP_DIR}),),
-        verify=('the Node stays away for two minutes, so that no kubelet has registered it again',),
+        verify=('the Node stays away, so that no kubelet has registered it again',),
         way_back='The Node is in the file. A machine that lives after all registers anew when its kubelet is restarted.',
         refused=unasked(args, reasons),
         after=(*mine, *first),
