@@ -245,8 +245,10 @@ class _Run:
 
     def _unproved(self, step):
         """Ids of the findings that the step is to repair, and which are there still, or cannot be seen."""
-        there = self._problems()
-        unseen = {finding['check'] for finding in self.now.report['findings'] if finding['verdict'] == v.UNKNOWN}
+        there, report = self._problems(), self.now.report
+        unseen = {finding['check'] for finding in report['findings'] if finding['verdict'] == v.UNKNOWN}
+        if report['class'] == v.NOT_JUDGED:
+            return step['findings']
         return [one for one in step['findings'] if one in there or one.partition('/')[0] in unseen]
 
     def _look(self):
@@ -315,7 +317,7 @@ class _Run:
             'enabled': list(self.asked.remedies),
             'targets': self.asked.targets,
             'changed': self.changed,
-            'found_no_more': [step['step'] for step in self.plan['steps'] if self.changed and step['by_hand'] and not self._problems() & set(step['findings'])],
+            'found_no_more': [step['step'] for step in self.plan['steps'] if self.changed and step['by_hand'] and not self._unproved(step)],
             'useless': sorted(sentence for sentence in self.asked.confirm - self._sentences() if self.plan['cluster'] in sentence),
             'audit': self.guard.path if self.guard and not self.check_mode else None,
             'no_lock': self.no_lock,

@@ -8,6 +8,7 @@ import contextlib
 import json
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from unittest import mock
 
 import pytest
@@ -17,7 +18,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.api.errors import I
 from ansible_collections.talosops.talos.plugins.module_utils.judge.gates import View
 from ansible_collections.talosops.talos.plugins.module_utils.remedies.plan import one
 from ansible_collections.talosops.talos.plugins.module_utils.report import remediation
-from ansible_collections.talosops.talos.plugins.module_utils.tasks import access, judged, kube_access, remedy_lock
+from ansible_collections.talosops.talos.plugins.module_utils.tasks import access, judged, kube_access, remediate, remedy_lock
 from tests.conftest import ROOT
 from tests.simulator import Cluster, apid
 from tests.tools.direct import calls
@@ -25,7 +26,8 @@ from tests.unit.remedies.killed import Forks
 from tests.unit.remedies.simulated import UNANSWERED, UNSENT, Bed
 
 SCENARIOS = ROOT / 'tests' / 'scenarios'
-FAST = {'wait': 5, 'pause': 0, 'verify_seconds': 0}
+# What takes long on a busy machine must not be what is judged.
+FAST = {'wait': 60, 'pause': 0, 'verify_seconds': 0, 'timeout': 30.0, 'deadline': 120.0}
 STALE = '3333333333333333'
 
 
@@ -247,6 +249,20 @@ def test_an_api_server_that_is_alone_is_restarted_only_where_that_is_said(tmp_pa
         step = one(View(snapshot, judged.settings({})), 'talos_certsans', 'k8s.example.net')
         assert step['confirm'] == ['restart the API server while prod has 1 control plane node']
         assert step['predicted']['restarts'].endswith('the API server of one control plane node after the other')
+
+
+def test_what_cannot_be_seen_is_not_proved():
+    """A finding that is not there is gone only where its check could be judged."""
+    def unproved(cluster_class, *found):
+        report = {'class': cluster_class, 'findings': [{'id': f'{check}/x', 'check': check, 'verdict': verdict} for check, verdict in found]}
+        run = SimpleNamespace(now=SimpleNamespace(report=report))
+        run._problems = lambda: remediate._Run._problems(run)
+        return remediate._Run._unproved(run, {'findings': ['etcd.member_stale/3', 'kubelet.node_stale/x']})
+
+    assert unproved('healthy') == [] and unproved('healthy', ('kubelet.node_stale', 'info')) == []
+    assert unproved('errors', ('etcd.member_stale', 'unknown')) == ['etcd.member_stale/3']
+    assert unproved('warnings', ('kubelet.node_stale', 'warning')) == ['kubelet.node_stale/x']
+    assert unproved('not_judged') == ['etcd.member_stale/3', 'kubelet.node_stale/x']
 
 
 # -- consent ----------------------------------------------------------------------------------------------------------
