@@ -104,7 +104,7 @@ mode:
 nodes:
   description:
     - The nodes whose configuration lacked a name, in their order.
-    - RV(nodes[].state) is C(unchanged), C(planned) (in check mode, or not reached before it stopped), C(changed), C(failed) where it was sent and is not
+    - C(state) is C(unchanged), C(planned) (in check mode, or not reached before it stopped), C(changed), C(failed) where it was sent and is not
       proved, or C(rolled_back).
   returned: success, and where it stopped at a machine
   type: list

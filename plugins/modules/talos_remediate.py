@@ -165,8 +165,8 @@ plan_file:
   sample: /home/me/talos-report/prod_eu_3f2a9c11/20261122T100000Z/plan.json
 outcomes:
   description:
-    - What came of each step that was asked for, RV(outcomes[].outcome) being one of V(done and proved), V(done, not yet proved), V(refused), V(failed),
-      V(not attempted), and in check mode V(would be done). RV(outcomes[].why) is the reason, or null.
+    - What came of each step that was asked for. C(outcome) is one of V(done and proved), V(done, not yet proved), V(refused), V(failed),
+      V(not attempted), and in check mode V(would be done). C(why) is the reason, or null. C(kept) are the paths of what was kept before.
   returned: success
   type: list
   elements: dict
@@ -177,6 +177,7 @@ outcomes:
       title: Remove the etcd member 3333333333333333 ("cp-3", 10.5.0.13) of prod-eu
       outcome: done and proved
       why: null
+      kept: [/srv/backups/prod_eu_3f2a9c11-20261122T100004Z-0a1b2c3d.etcd]
 fails:
   description: Whether something that was asked for was not done and proved.
   returned: success
