@@ -17,7 +17,7 @@ from ansible_collections.talosops.talos.plugins.module_utils.remedies import con
 from ansible_collections.talosops.talos.plugins.module_utils.remedies.config_merge import merged, patches
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.redact import Redactor
 
-REAL = (Path(__file__).parent / 'data' / 'machine-config-cp1.yaml').read_text()
+REAL = (Path(__file__).parent / 'data' / 'machine-config-cp1.txt').read_text()
 CANARY = 'Y2FuYXJ5'
 MORE = REAL + """---
 apiVersion: example.com/v9
