@@ -144,6 +144,20 @@ def children(pid):
     return [int(child) for child, parent in (line.split() for line in said.splitlines()) if int(parent) == pid]
 
 
+def silent_now(process):
+    """What it has said until it is silent for a moment: a run says how far it is every two seconds.
+
+    Ansible hangs for ever where a worker is killed while it holds the lock of the queue to its parent, which it does around every line.
+    """
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if 'waiting for' in line:
+            break
+    time.sleep(1)
+    return ''.join(said)
+
+
 def left_behind(directories):
     """What the run has left."""
     return [str(path) for directory in directories for path in directory.rglob('*')]
@@ -151,14 +165,16 @@ def left_behind(directories):
 
 def test_ctrl_c_leaves_nothing(waiting):
     process, directories = waiting
+    text = silent_now(process)
     os.killpg(process.pid, signal.SIGINT)
-    text, _none = process.communicate(timeout=60)
+    text += process.communicate(timeout=60)[0]
     assert process.returncode != 0 and 'PLAY [Diagnose]' in text
     assert left_behind(directories) == []
 
 
 def test_a_killed_worker_leaves_nothing(waiting):
     process, directories = waiting
+    silent_now(process)
     workers = children(process.pid)
     assert workers
     for worker in workers:
