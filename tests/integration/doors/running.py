@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -96,6 +97,11 @@ class Ansible:
     @staticmethod
     def program(name):
         return str(Path(sys.executable).parent / name)
+
+
+def as_from_a_terminal():
+    """For preexec_fn: what is started in the background ignores SIGINT, and hands that on to all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def elsewhere(directory):

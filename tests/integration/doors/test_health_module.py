@@ -13,7 +13,7 @@ import threading
 import time
 
 import pytest
-from running import Ansible
+from running import Ansible, as_from_a_terminal
 
 from tests.conftest import ROOT
 from tests.simulator import Cluster, lifecycle
@@ -119,7 +119,7 @@ def test_it_can_be_stopped_while_it_waits(cluster, ansible, tmp_path):
     path = ansible.write('play.yml', [{'name': 'Wait', 'hosts': 'localhost', 'gather_facts': False,
                                        'tasks': [{'name': 'Gate', HEALTH: {'conditions': SOON, 'wait_timeout': 600}}]}])
     process = subprocess.Popen([ansible.program('ansible-playbook'), path], cwd=tmp_path, env=ansible.environment, stdin=subprocess.DEVNULL,
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True, preexec_fn=as_from_a_terminal)
     said = []
     for line in process.stdout:
         said.append(line)

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from running import PLAYBOOK, Ansible
+from running import PLAYBOOK, Ansible, as_from_a_terminal
 
 from tests.bed import pki
 from tests.bed.background import Background
@@ -121,7 +121,8 @@ def waiting(bed, authority, tmp_path, short_path):
     ansible = Ansible(tmp_path)
     environment = {**ansible.environment, **talosconfig(ansible, authority, [f'127.0.0.1:{silent.port}']), 'TMPDIR': str(short_path)}
     process = subprocess.Popen([ansible.program('ansible-playbook'), PLAYBOOK, '-e', 'talos_timeout=120', '-e', 'talos_deadline=120'], cwd=tmp_path,
-                               env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+                               env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+                               preexec_fn=as_from_a_terminal)
     try:
         patience = time.monotonic() + 60
         while not gathering(tmp_path):
