@@ -10,11 +10,11 @@ import socket
 import uuid
 from datetime import datetime, timezone
 
-from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError, TalosError
+from ansible_collections.talosops.talos.plugins.module_utils.api.errors import TalosError
 from ansible_collections.talosops.talos.plugins.module_utils.remedies import live
 from ansible_collections.talosops.talos.plugins.module_utils.remedies.refusal import Refused
 from ansible_collections.talosops.talos.plugins.module_utils.report import files
-from ansible_collections.talosops.talos.plugins.module_utils.tasks import access, audit, kube_access, remedy_lock
+from ansible_collections.talosops.talos.plugins.module_utils.tasks import access, audit, backups, kube_access, remedy_lock
 
 
 class Guard(contextlib.ExitStack):
@@ -80,10 +80,5 @@ def _backup(params, plan, run):
     directory = params.get('backup_dir')
     if not directory:
         return None
-    try:
-        os.makedirs(directory, mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise InputError(f'talos_backup_dir {directory} cannot be made: {error.strerror}.') from None
-    if not os.access(directory, os.W_OK | os.X_OK):
-        raise InputError(f'talos_backup_dir {directory} cannot be written.')
+    backups.prepare(params, False)
     return os.path.join(directory, f'{files.cluster_key(plan["cluster"], plan["cluster_id"])}-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{run}.etcd')
