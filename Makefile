@@ -16,6 +16,8 @@
 #   make lint       ansible-lint, yamllint, changelog, plugin documentation, licences
 #   make sanity     ansible-test sanity
 #   make molecule   the molecule scenarios, each against the simulated cluster that its file "cluster" names
+#   make contract   the tests with real programs: talosctl, etcd, Kubernetes         [TIERS="etcd …"]
+#   make programs   build these programs with Go, unless the cache has them          [TIERS="etcd …"]
 #
 # Variables: PYTHON, VENV, CONSTRAINTS (tests/constraints-oldest.txt for the lower bounds), WORKERS.
 
@@ -28,6 +30,8 @@ WORKERS ?= 2
 BIN = $(abspath $(VENV))/bin
 READY = $(VENV)/.ready
 TOOLS = $(VENV)/.tools
+GO = $(shell command -v go)
+COMMA = ,
 COLLECTIONS = $(CURDIR)/.build/collections
 RUN = env -u HTTPS_PROXY -u https_proxy $(BIN)/python
 PYTEST = $(RUN) -m pytest -q -n $(WORKERS) --dist loadfile
@@ -39,7 +43,7 @@ export ANSIBLE_INVENTORY_UNPARSED_WARNING := False
 # Nothing here may ever reach the cluster of the person who types it.
 unexport TALOSCONFIG TALOS_HOME TALOS_CONTEXT KUBECONFIG
 
-.PHONY: help demo test check replay scenario docs proto signatures dist lint sanity molecule clean
+.PHONY: help demo test check replay scenario docs proto signatures dist lint sanity molecule contract programs clean
 
 help:
 	@sed -n 's/^#   make /  make /p' Makefile
@@ -48,7 +52,8 @@ demo: $(READY)
 	@$(RUN) -m tests.tools.demo
 
 test: $(READY)
-	$(PYTEST) tests
+	$(PYTEST) tests --ignore tests/contract
+	@echo "Left out: tests/contract, with the real talosctl, etcd and Kubernetes: make contract$(if $(GO),, (it needs Go$(COMMA) and none was found))"
 
 check: $(READY)
 	$(PYTEST) -x tests/unit --ignore tests/unit/bed --ignore tests/unit/simulator
@@ -84,6 +89,12 @@ molecule: $(TOOLS)
 		if [ -f $$directory/cluster ]; then bed="$(CURDIR)/$$(cat $$directory/cluster)"; fi; \
 		PYTHONPATH="$(CURDIR)" $(RUN) -m tests.simulator $$bed -- $(BIN)/molecule test -s $$name || failed="$$failed $$name"; \
 	done; [ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
+
+contract: $(READY) programs
+	$(PYTEST) $(addprefix tests/contract/,$(or $(TIERS),.))
+
+programs:
+	@"$(PYTHON)" -m tests.tools.programs $(TIERS)
 
 clean:
 	rm -rf .build dist .pytest_cache $(VENV)
