@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -24,7 +25,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 TOOLS = Path(__file__).parent
-_FLAGS = ('-trimpath', '-ldflags=-s -w')
+_FLAGS = ('-trimpath',)
+_LINKED = '-s -w'
 _LAST_LINES = 20
 
 
@@ -33,13 +35,14 @@ class Tier:
     """Programs that are built from one go.mod.
 
     C(programs) maps a file name to its package. C(unlisted) are module paths that the checksum database does not know:
-    their hashes are in the go.sum like all others.
+    their hashes are in the go.sum like all others. C(stamped) is the package that learns the version, where the program tells it.
     """
 
     name: str
     directory: Path
     programs: dict
     unlisted: tuple = field(default=())
+    stamped: str | None = None
 
     @property
     def cache(self):
@@ -47,8 +50,17 @@ class Tier:
         digest = hashlib.sha256()
         for name in ('go.mod', 'go.sum'):
             digest.update((self.directory / name).read_bytes())
-        digest.update(repr((_FLAGS, self.programs, os.uname().sysname, os.uname().machine)).encode())
+        digest.update(repr((self.flags, self.programs, os.uname().sysname, os.uname().machine)).encode())
         return cache() / f'{self.name}-{digest.hexdigest()[:16]}'
+
+    @property
+    def flags(self):
+        """For go build: small programs, which know their version where they tell it."""
+        if self.stamped is None:
+            return (*_FLAGS, f'-ldflags={_LINKED}')
+        major, minor, patch = version(next(iter(self.programs)))
+        told = {'gitVersion': f'v{major}.{minor}.{patch}', 'gitMajor': major, 'gitMinor': minor, 'gitTreeState': 'clean'}
+        return (*_FLAGS, f'-ldflags={" ".join((_LINKED, *(f"-X {self.stamped}.{name}={value}" for name, value in told.items())))}')
 
     @property
     def built(self):
@@ -60,7 +72,8 @@ TIERS = {tier.name: tier for tier in (
          ('github.com/siderolabs/wgctrl-go', 'github.com/smira/containerd')),
     Tier('etcd', TOOLS / 'etcd', {'etcd': 'go.etcd.io/etcd/server/v3', 'etcdctl': 'go.etcd.io/etcd/etcdctl/v3',
                                   'etcdutl': 'go.etcd.io/etcd/etcdutl/v3'}),
-    Tier('kubernetes', TOOLS / 'kubernetes', {name: f'k8s.io/kubernetes/cmd/{name}' for name in ('kube-apiserver', 'kube-controller-manager')}),
+    Tier('kubernetes', TOOLS / 'kubernetes', {name: f'k8s.io/kubernetes/cmd/{name}' for name in ('kube-apiserver', 'kube-controller-manager')},
+         stamped='k8s.io/component-base/version'),
 )}
 
 
@@ -85,6 +98,14 @@ def path(program):
     return str(tier.cache / program)
 
 
+def version(program):
+    """The version that a tier's go.mod pins for a program, as a tuple of numbers."""
+    tier = next(tier for tier in TIERS.values() if program in tier.programs)
+    module = tier.programs[program].partition('/cmd/')[0]
+    pinned = re.search(rf'^\s*{re.escape(module)} v(\d+)\.(\d+)\.(\d+)', (tier.directory / 'go.mod').read_text(encoding='utf-8'), re.MULTILINE)
+    return tuple(map(int, pinned.groups()))
+
+
 def build(tier, budget=None):
     """Build a tier's programs unless they are there; C(budget) is in seconds. Raises NotBuilt, BuildFailed.
 
@@ -100,7 +121,7 @@ def build(tier, budget=None):
     tier.cache.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=tier.cache.parent, prefix=f'.{tier.name}-'))
     try:
-        _run([go, 'build', *_FLAGS, '-mod=readonly', '-buildvcs=false', '-o', f'{work}/', *tier.programs.values()], tier, budget)
+        _run([go, 'build', *tier.flags, '-mod=readonly', '-buildvcs=false', '-o', f'{work}/', *tier.programs.values()], tier, budget)
         for name, package in tier.programs.items():
             made = work / _made_by_go(package)
             if made.name != name:

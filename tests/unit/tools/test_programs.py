@@ -124,3 +124,11 @@ def test_make_test_says_in_one_line_what_it_leaves_out(tmp_path, with_go):
 
 def _which(name):
     return next(path for path in (f'/bin/{name}', f'/usr/bin/{name}') if os.path.exists(path))
+
+
+def test_kubernetes_tells_the_version_that_is_pinned(go):
+    go(_GO)
+    assert programs.main(['kubernetes']) == 0
+    number = '.'.join(map(str, programs.version('kube-apiserver')))
+    assert f'k8s.io/kubernetes v{number}' in (programs.TIERS['kubernetes'].directory / 'go.mod').read_text(encoding='utf-8')
+    assert f'-X k8s.io/component-base/version.gitVersion=v{number} ' in go.calls()[0]
