@@ -166,9 +166,10 @@ async def _serve(node, path, request, roles, send):
         return
     if method in rbac.CONTROL_PLANE_ONLY and not node.control_plane:
         raise Status(UNIMPLEMENTED, f'{rbac.CONTROL_PLANE_ONLY[method]} is only available on control plane nodes')
-    if path not in machine.METHODS:
+    methods = {**machine.METHODS, **node.model.etcd.methods}
+    if path not in methods:
         raise Status(UNIMPLEMENTED, 'not simulated')
-    await machine.METHODS[path](node, request, send)
+    await methods[path](node, request, send)
 
 
 def _unavailable(text):

@@ -120,9 +120,13 @@ class Cluster:
         """Switch a machine on again: it boots."""
         self._do(lambda: lifecycle.switch_on(self.nodes[name]))
 
+    def etcd_fault(self, what, name):
+        """stop, start, pause, resume, cut or heal: of the real etcd of a machine that goes on."""
+        self._background.run(self.model.etcd.fault(what, name))
+
     def freeze(self, name):
         """Stop a machine from answering: connections stay open, new ones are accepted, nothing is said."""
-        self._do(lambda: setattr(self.nodes[name], 'frozen', True))
+        self._do(lambda: lifecycle.freeze(self.nodes[name]))
 
     def skip(self, seconds):
         """Let so many seconds of the cluster's time pass at once (timeline.py)."""
@@ -146,6 +150,8 @@ class Cluster:
             self._model(shift=0, loopback=False)
         if self._addresses == PORT:
             self._start_proxy()
+        if self.model.state['etcd'].get('real'):
+            self._serve_etcd()
         self._serve_all()
         self.talosconfig = self._talosconfig()
         self._write('talosconfig', self.talosconfig)
@@ -189,6 +195,11 @@ class Cluster:
         server = self._background.serve(ConnectProxy())
         self._routes = server.routes
         self.proxy = server.url
+
+    def _serve_etcd(self):
+        if self._addresses == PORT:
+            raise ScenarioError('state.etcd.real: the members of the real etcd need addresses of their own; the mode port has none.')
+        self._background.serve(self.model.etcd)
 
     def _serve_all(self):
         routes = self._routes if self._addresses == PORT else None

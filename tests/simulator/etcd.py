@@ -42,8 +42,11 @@ class Etcd:
 
     C(removed) are machines whose member was removed and whose data are still there; C(data) machines whose directory
     was filled since the scenario began, C(wiped) those whose directory was emptied.
-    C(elections) are (when, old leader, new leader, term) of those since the scenario began.
+    C(elections) are (when, old leader, new leader, term) of those since the scenario began. C(methods) are RPCs that are
+    served in the place of those of machine.py.
     """
+
+    methods = {}
 
     def __init__(self, model):
         self.model = model
@@ -95,7 +98,7 @@ class Etcd:
     def _answers(self, name):
         node = self.model.nodes.get(name)
         reachable = self.given.get('reachable')
-        return self.runs(node) if node else reachable is not None and name in reachable
+        return self.runs(node) and not node.frozen if node else reachable is not None and name in reachable
 
     def silent(self, node):
         """The members of this node's group that do not answer it."""
@@ -143,6 +146,18 @@ class Etcd:
         if node.name in self.data or node.name in self.removed or node.name in (self.given.get('local_db_present') or ()):
             return False
         return node.name in (self.given.get('data_dir_empty') or ()) or not self.is_member(node) or not self._member(node.name).name
+
+    def files(self, node):
+        """[(path, size or None)] in /var/lib/etcd, a directory without a size."""
+        if self.data_dir_is_empty(node):
+            return [('', None)]
+        size = self.status(node)['db_size'] if self.is_member(node) else 64_000_000
+        return [('', None), ('member', None), ('member/snap', None), ('member/snap/db', size), ('member/wal', None),
+                ('member/wal/0000000000000000-0000000000000000.wal', 64_000_000)]
+
+    def log(self, _node):
+        """[(time, line)] of what a process wrote."""
+        return []
 
     # -- changes --------------------------------------------------------------------------------------------------
 
@@ -199,6 +214,14 @@ class Etcd:
                 self.given[key].setdefault(node.name, next(iter(self.given[key].values())))
         if learner:
             self.learners.add(node.name)
+
+    def promote(self, name):
+        """A learner becomes a voter. Returns whether it could."""
+        self.learners.discard(name)
+        return True
+
+    def tried(self, node):
+        """The etcd of a machine whose member was removed is started in vain."""
 
     def remove(self, member_id):
         """Take a member (16 hex digits) out of the cluster, by etcd's rules (users.md 5). Raises L(Refused)."""

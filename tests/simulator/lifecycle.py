@@ -8,6 +8,7 @@ Each function changes the state at once and puts on the timeline what follows.
 from __future__ import annotations
 
 import contextlib
+import json
 
 from tests.simulator import services, timeline
 from tests.simulator.etcd import Refused
@@ -17,6 +18,7 @@ _NO_HEALTH = ('dashboard',)
 _TASK = 'Started task {service} (PID {pid}) for container {service}'
 _BAD_FLAG = ('Error running Containerd(etcd), going to restart forever: task "etcd" failed: exit code 2 (last log "Usage:\\n\\n  '
              'etcd [flags]\\n    Start an etcd server.")')
+_LAST_LOG = 500
 _REMOVED = 'Runner Containerd(etcd) exited without error, going to restart it'
 
 
@@ -41,6 +43,13 @@ def switch_off(node):
     node.model.etcd.settle()
     _move_vip(node.model)
     node.model.tell('gone', node)
+
+
+def freeze(node):
+    """It does nothing any more: connections stay open, new ones are accepted, nothing is said."""
+    node.frozen = True
+    node.model.changed()
+    node.model.etcd.settle()
 
 
 def switch_on(node):
@@ -215,11 +224,31 @@ def _loop(node):
     if node.name not in node.model.etcd.removed or not node.reachable:
         return
     _events(node, 'etcd', [('Running', _TASK.format(service='etcd', pid=services.PIDS['etcd'] + 1)), ('Waiting', _REMOVED)])
+    node.model.etcd.tried(node)
     node.services['etcd'] = ('Waiting', 'Fail')
     node.happened = True
     node.status = {**node.machine_status, 'ready': False, 'unmet': ['services']}
     node.model.changed()
     node.model.timeline.later(timeline.RESTART, lambda: _loop(node))
+
+
+def etcd_exited(node, code, lines):
+    """etcd ended by itself: Talos starts it again after five seconds, for ever (rec)."""
+    reason = f'exit code {code}' if code >= 0 else f'killed by signal {-code}'
+    said = ''.join(f'{line}\n' for line in lines)[-_LAST_LOG:]
+    text = f'Error running Containerd(etcd), going to restart forever: task "etcd" failed: {reason} (last log {json.dumps(said, ensure_ascii=False)})'
+    _events(node, 'etcd', [('Waiting', text)])
+    node.services['etcd'] = ('Waiting', 'Fail')
+    node.model.changed()
+    node.model.timeline.later(timeline.RESTART, lambda: _start_again(node))
+
+
+def _start_again(node):
+    if node.reachable and node.service('etcd')[0] == 'Waiting' and node.name not in node.model.etcd.removed:
+        _events(node, 'etcd', [('Running', _TASK.format(service='etcd', pid=services.PIDS['etcd'] + 1))])
+        node.services['etcd'] = ('Running', 'OK')
+        node.model.etcd.settle()
+        node.model.changed()
 
 
 def bootstrap(node):
@@ -270,7 +299,9 @@ def _promote(model):
     for name in list(etcd.learners):
         node = model.nodes.get(name)
         if node and etcd.runs(node) and etcd.leading and model.clock.now() - node.boot < timeline.YOUNG:
-            etcd.learners.discard(name)
+            if not etcd.promote(name):
+                model.timeline.later(timeline.PROMOTION, lambda: _promote(model))
+                continue
             _runs(node)
             for other in model.control_planes:
                 if other.reachable and not etcd.is_member(other) and other.service('etcd')[0] == 'Preparing':

@@ -139,22 +139,16 @@ async def _list(node, request, send):
         raise Status(UNIMPLEMENTED, 'not simulated')
     if not node.control_plane or root != '/var/lib/etcd':
         raise Status(UNKNOWN, f'lstat {root}: no such file or directory')
-    names = ['']
-    if not node.model.etcd.data_dir_is_empty(node):
-        names += ['member', 'member/snap', 'member/snap/db', 'member/wal', 'member/wal/0000000000000000-0000000000000000.wal']
     depth = (asked.get('recursion_depth') or 99) if asked.get('recurse') else 1
-    for name in names:
+    for name, size in node.model.etcd.files(node):
         if name.count('/') + bool(name) <= depth:
-            await send(MESSAGES.encode('FileInfo', _file(node, root, name)))
+            await send(MESSAGES.encode('FileInfo', _file(node, root, name, size)))
 
 
-def _file(node, root, name):
-    is_file = name.endswith(('/db', '.wal'))
-    size = 64_000_000 if is_file else 4096
-    if name.endswith('/db') and node.model.etcd.is_member(node):
-        size = node.model.etcd.status(node)['db_size']
+def _file(node, root, name, size):
+    is_file = size is not None
     return {
-        'name': f'{root}/{name}' if name else root, 'size': size, 'mode': 0o600 if is_file else _DIRECTORY_MODE,
+        'name': f'{root}/{name}' if name else root, 'size': size if is_file else 4096, 'mode': 0o600 if is_file else _DIRECTORY_MODE,
         'modified': int(node.boot.timestamp()) + 3, 'is_dir': not is_file, 'relative_name': name or '.', 'uid': _ETCD_USER, 'gid': _ETCD_USER,
     }
 

@@ -54,7 +54,7 @@ class Model:
             self.nodes[node] = Node(self, node, str(address), control_plane, number)
         self.neighbours = []
         self.machines = dict(self.nodes)
-        self.etcd = Etcd(self)
+        self.etcd = _etcd(self)
         self.kubernetes = Store(self)
         lifecycle.begin(self)
         foreign.settle(self)
@@ -219,6 +219,14 @@ class Model:
         listed = (self.state['k8s'].get('nodes') or {}).get(name)
         by_kubernetes = listed.get('internal_ip') if isinstance(listed, dict) else None
         return (self.state['etcd'].get('member_addresses') or {}).get(name) or by_kubernetes
+
+
+def _etcd(model):
+    """The modelled etcd, or where the scenario says so processes of the real one."""
+    if not model.state['etcd'].get('real'):
+        return Etcd(model)
+    from tests.simulator.etcd_real import RealEtcd  # needs grpcio and a built etcd, which only these scenarios do
+    return RealEtcd(model)
 
 
 def _second_numbers(state):

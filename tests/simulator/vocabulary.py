@@ -70,6 +70,7 @@ _EXTRA_ARGUMENTS = {'kubelet_extra_args': {'*': ANY}, 'apiserver_extra_args': {'
 _MACHINE_CONFIG = {**_EXTRA_ARGUMENTS, '*': _EXTRA_ARGUMENTS}
 
 _ETCD = {
+    'real': BOOL,
     'members': {'*': ANY},
     'member_addresses': {'*': ADDRESS},
     'reachable': NAMES,

@@ -25,6 +25,8 @@ from tests.simulator.schema import MESSAGES
 from tests.unit.simulator.bench import Bench
 
 SERVICE = '/machine.MachineService/'
+# Keys that put a real program into the place of what is simulated: tests/contract shows them.
+WITH_REAL_PROGRAMS = ('etcd.real',)
 HANGS = 0.4
 
 
