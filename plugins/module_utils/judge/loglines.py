@@ -12,6 +12,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import parse_time
 
@@ -45,6 +46,7 @@ class Line:
         return str(self.fields.get('msg') or '')
 
 
+@lru_cache(maxsize=64)
 def machined(text):
     """The lines of C(machined) (or of the kernel log) in both of their forms.
 
@@ -61,9 +63,10 @@ def machined(text):
             at, line = at or parse_time(stamp.group('at').replace('/', '-', 2).replace(' ', 'T', 1)), line[stamp.end():]
         near = at or near
         lines.append(Line(_SECOND_STAMP.sub(r'\1', line), at, near))
-    return lines
+    return tuple(lines)
 
 
+@lru_cache(maxsize=64)
 def etcd(text):
     """The lines of etcd's log: JSON with C(ts), and between them plain text (usage, panics) without a time."""
     lines, near = [], None
@@ -72,7 +75,7 @@ def etcd(text):
         at = _moment(fields.get('ts'))
         near = at or near
         lines.append(Line(raw, at, near, fields))
-    return lines
+    return tuple(lines)
 
 
 def time_of(raw, now):

@@ -20,7 +20,7 @@ import re
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 
 from ansible_collections.talosops.talos.plugins.module_utils.judge import loglines
 from ansible_collections.talosops.talos.plugins.module_utils.judge._signatures import SIGNATURES
@@ -260,7 +260,7 @@ class Signatures:
             for log_id, datum in machine.logs.items():
                 streams = _STREAMS.get(log_id) or (_container_streams(log_id) if ':' in log_id else ())
                 if datum.ok and datum.value and streams:
-                    yield _Text(log_id, streams, datum.value, self.view.now)
+                    yield _text(log_id, streams, datum.value, self.view.now)
             yield _Entries('ServiceList', (EVENTS,), _events(machine))
             alarms = (machine.value('EtcdStatus') or {}).get('errors') or []
             yield _Entries('EtcdStatus', (STATUS,), [(None, str(text)) for text in alarms], present=True)
@@ -332,6 +332,10 @@ class _Text:
                     places.add(start)
                 at = text.find(needle, end) if end >= 0 else -1
         return places
+
+
+# A snapshot is judged again and again (remediate, a threshold that is tried): what stands in its logs stays the same.
+_text = lru_cache(maxsize=128)(_Text)
 
 
 class _Entries:
@@ -442,6 +446,7 @@ def _service(signature, line):
     return None
 
 
+@lru_cache(maxsize=128)
 def _newest(text, now):
     """The stamp of the last line that has one."""
     for raw in reversed(text[-20000:].split('\n')):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import lru_cache
 
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import (
     ABSENT, FAILED, NOT_ASKED, READ, REFUSED, ROLE_MAY_NOT, TIMED_OUT, UNREACHABLE, UNSUPPORTED,
@@ -32,9 +33,12 @@ WHY = {
 
 def parse_time(text):
     """RFC 3339 text to an aware datetime in UTC, or None for empty or damaged text (nanoseconds are cut)."""
-    if not text:
-        return None
-    body = str(text).strip().replace('Z', '+00:00').replace('z', '+00:00')
+    return _parsed(str(text)) if text else None
+
+
+@lru_cache(maxsize=8192)
+def _parsed(text):
+    body = text.strip().replace('Z', '+00:00').replace('z', '+00:00')
     if '.' in body:
         head, rest = body.split('.', 1)
         digits = ''
