@@ -11,7 +11,7 @@ import json
 import re
 from datetime import timedelta, timezone
 
-from tests.simulator import services, vocabulary
+from tests.simulator import kubernetes_resources, services, vocabulary
 
 _WAITS_TO_JOIN = ('etcd is waiting to join the cluster, if this node is the first node in the cluster, please run `talosctl bootstrap` against '
                   'one of the following IPs:')
@@ -21,6 +21,7 @@ _SERVICE_LOGS = ('apid', 'containerd', 'cri', 'etcd', 'kubelet', 'trustd', 'udev
 _PIDS = {'kubelet': 354}
 _USAGE = ('Usage:', '', '  etcd [flags]', '    Start an etcd server.', '', '  etcd --version', '    Show the version of etcd.', '',
           '  etcd -h | --help', '    Show the help information about etcd.')
+_RENDERED = 'rendered new static pod'
 _SLOW_SYNC_MS, _SLOW_APPLY_MS = 1000, 100
 _CONTROLLERS = ('cluster.DiscoveryServiceController', 'cluster.MemberController', 'config.AcquireController', 'etcd.ConfigController',
                 'k8s.EndpointController', 'k8s.KubePrismController', 'k8s.NodeStatusController', 'network.AddressStatusController',
@@ -60,6 +61,7 @@ def kernel(node):
     if node.model.platform != 'container':
         entries += [(event.at, 'user', 'warning', f'[talos] service[{one.id}]({event.state}): {event.msg}')
                     for one in services.of(node) for event in one.events]
+        entries += [(at, 'user', 'warning', f'[talos] {_RENDERED} {json.dumps({"component": "controller-runtime", **fields})}') for at, fields in _rendered(node)]
         entries += [(node.model.clock.at(told['at']), *_kernel_line(told['line']))
                     for told in node.model.state['lines'] if told['node'] == node.name and told['src'] == 'machined dmesg']
     entries.sort(key=lambda entry: entry[0])
@@ -132,8 +134,18 @@ def _controller_runtime(node, _log_id):
         at = node.boot + timedelta(milliseconds=345)
         yield at, _zap(at, 'DEBUG', 'controller starting', {'controller': controller})
     if node.control_plane:
+        for at, fields in _rendered(node):
+            yield at, _zap(at, 'INFO', _RENDERED, fields)
         for at in _every(node, timedelta(seconds=20)):
             yield at, _zap(at, 'DEBUG', 'serving static pod manifests', {'controller': 'k8s.StaticPodServerController', 'size': 12389})
+
+
+def _rendered(node):
+    """(when, fields) of each static pod that was handed to kubelet: soon after etcd came up (rec)."""
+    at = _started(node, 'etcd')
+    if at is not None:
+        for pod in kubernetes_resources.static_pods(node):
+            yield at + timedelta(seconds=1), {'controller': 'k8s.StaticPodServerController', 'id': pod.id}
 
 
 def _zap(at, level, text, fields, component='controller-runtime'):
