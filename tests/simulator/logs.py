@@ -61,7 +61,8 @@ def kernel(node):
     if node.model.platform != 'container':
         entries += [(event.at, 'user', 'warning', f'[talos] service[{one.id}]({event.state}): {event.msg}')
                     for one in services.of(node) for event in one.events]
-        entries += [(at, 'user', 'warning', f'[talos] {_RENDERED} {json.dumps({"component": "controller-runtime", **fields})}') for at, fields in _rendered(node)]
+        entries += [(at, 'user', 'warning', f'[talos] {_RENDERED} {json.dumps({"component": "controller-runtime", **fields})}')
+                    for at, fields in _rendered(node)]
         entries += [(node.model.clock.at(told['at']), *_kernel_line(told['line']))
                     for told in node.model.state['lines'] if told['node'] == node.name and told['src'] == 'machined dmesg']
     entries.sort(key=lambda entry: entry[0])
