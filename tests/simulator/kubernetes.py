@@ -91,7 +91,7 @@ class KubernetesApi:
         if verb == 'watch':
             raise Refusal(501, 'NotSimulated', 'watch is not simulated')
         asked = f'{verb} {target.resource.name}{f"/{target.subresource}" if target.subresource else ""} {target.name or ""}'.rstrip()
-        if query.get('dryRun') != ['All']:
+        if query.get('dryRun') != ['All'] or verb == 'delete' and request.body:
             self.model.kubernetes.writes.append(asked)
         code, body = kubernetes_writes.write(self.model, verb, target, request, query)
         return _json(code, body)

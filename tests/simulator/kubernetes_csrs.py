@@ -26,8 +26,13 @@ _APPROVED = ('AutoApproved', 'Auto approving kubelet client certificate after Su
 
 
 def csrs(model):
+    return [item for _told, item in told_csrs(model)]
+
+
+def told_csrs(model):
+    """[(what is said of it, the object)] of each request."""
     told = model.state['k8s'].get('csrs')
-    return [_csr(model, one) for one in (_from_bootstrap(model) if told is None else told)]
+    return [(one, _csr(model, one)) for one in (_from_bootstrap(model) if told is None else told)]
 
 
 def _from_bootstrap(model):
@@ -72,17 +77,21 @@ def _groups(username):
 def _request(model, told):
     """The PEM of the request, made once: its key belongs to nobody."""
     if told['name'] not in model.kubernetes.requests:
-        common_name = told.get('subject') or _asked_for(model, told) or told.get('username') or 'system:unknown'
-        organization = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, 'system:nodes')] if common_name.startswith(_NODE_USER) else []
-        builder = x509.CertificateSigningRequestBuilder().subject_name(
-            x509.Name([*organization, x509.NameAttribute(NameOID.COMMON_NAME, common_name)]))
-        names = [x509.DNSName(name) for name in told.get('dns') or ()]
-        names += [x509.IPAddress(ipaddress.ip_address(ip)) for ip in told.get('ips') or ()]
-        if names:
-            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        request = builder.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
-        model.kubernetes.requests[told['name']] = request.public_bytes(serialization.Encoding.PEM)
+        model.kubernetes.requests[told['name']] = request(model, told, ec.generate_private_key(ec.SECP256R1()))
     return model.kubernetes.requests[told['name']]
+
+
+def request(model, told, key):
+    """The PEM of a request with this key for what the scenario tells."""
+    common_name = told.get('subject') or _asked_for(model, told) or told.get('username') or 'system:unknown'
+    organization = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, 'system:nodes')] if common_name.startswith(_NODE_USER) else []
+    builder = x509.CertificateSigningRequestBuilder().subject_name(
+        x509.Name([*organization, x509.NameAttribute(NameOID.COMMON_NAME, common_name)]))
+    names = [x509.DNSName(name) for name in told.get('dns') or ()]
+    names += [x509.IPAddress(ipaddress.ip_address(ip)) for ip in told.get('ips') or ()]
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
 def _asked_for(model, told):
@@ -100,7 +109,8 @@ def _asked_for(model, told):
 
 
 def condition(kind, reason, message, at):
-    return {'type': kind, 'status': 'True', 'reason': reason, 'message': message, 'lastUpdateTime': time(at), 'lastTransitionTime': time(at)}
+    said = {'message': message} if message else {}
+    return {'type': kind, 'status': 'True', 'reason': reason, **said, 'lastUpdateTime': time(at), 'lastTransitionTime': time(at)}
 
 
 def settle(model, item):

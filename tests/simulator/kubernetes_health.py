@@ -8,7 +8,7 @@ from tests.simulator.kubernetes_lists import count, resources
 
 # In the recorded order.
 _CHECKS = (
-    'ping', 'log', 'etcd', 'etcd-readiness', 'informer-sync', 'poststarthook/start-apiserver-admission-initializer',
+    'ping', 'log', 'loopback-serving-certificate', 'etcd', 'etcd-readiness', 'informer-sync', 'poststarthook/start-apiserver-admission-initializer',
     'poststarthook/generic-apiserver-start-informers', 'poststarthook/priority-and-fairness-config-consumer',
     'poststarthook/priority-and-fairness-filter', 'poststarthook/storage-object-count-tracker-hook',
     'poststarthook/start-apiextensions-informers', 'poststarthook/start-apiextensions-controllers', 'poststarthook/crd-informer-synced',
@@ -26,6 +26,7 @@ _CHECKS = (
 )
 _ETCD_CHECKS = ('etcd', 'etcd-readiness')
 _READINESS_ONLY = ('etcd-readiness', 'informer-sync', 'shutdown')
+_LIVENESS_ONLY = ('loopback-serving-certificate',)
 HEALTH = ('readyz', 'livez', 'healthz')
 _TEXT = 'text/plain; charset=utf-8'
 _MIB = 1024 * 1024
@@ -33,7 +34,7 @@ _MIB = 1024 * 1024
 
 def health(name, etcd_answers, query):
     """(status, content type, body) of /readyz and its kin; C(verbose) and C(exclude) as Kubernetes has them."""
-    checks = [check for check in _CHECKS if name == 'readyz' or check not in _READINESS_ONLY]
+    checks = [check for check in _CHECKS if check not in (_LIVENESS_ONLY if name == 'readyz' else _READINESS_ONLY)]
     excluded = query.get('exclude', ())
     failing = [] if etcd_answers else [check for check in checks if check in _ETCD_CHECKS and check not in excluded]
     if not failing and 'verbose' not in query:

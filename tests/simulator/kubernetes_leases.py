@@ -7,9 +7,10 @@ from __future__ import annotations
 import re
 
 from tests.simulator.kubernetes_objects import Refusal
-from tests.simulator.kubernetes_store import about
+from tests.simulator.kubernetes_store import about, invalid
 
 _MICRO = '2006-01-02T15:04:05.000000Z07:00'
+_SECONDS = re.compile(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d')
 _MICRO_TIME = re.compile(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)')
 
 
@@ -33,11 +34,15 @@ def check(target, name, item, version=''):
     spec = item.get('spec') or {}
     for field in ('acquireTime', 'renewTime'):
         if spec.get(field) is not None and not _MICRO_TIME.fullmatch(str(spec[field])):
-            raise Refusal(400, 'BadRequest', f'Lease in version "v1" cannot be handled as a Lease: parsing time "{spec[field]}" as "{_MICRO}"')
-    wrong = None
+            raise Refusal(400, 'BadRequest', f'Lease in version "v1" cannot be handled as a Lease: parsing time "{spec[field]}" as "{_MICRO}": '
+                          f'{_where(str(spec[field]))}')
     if version is None:
-        wrong = 'metadata.resourceVersion: Invalid value: 0: must be specified for an update'
-    elif spec.get('leaseDurationSeconds') is not None and spec['leaseDurationSeconds'] <= 0:
-        wrong = f'spec.leaseDurationSeconds: Invalid value: {spec["leaseDurationSeconds"]}: must be greater than 0'
-    if wrong:
-        raise Refusal(422, 'Invalid', f'{target.resource.kind}.{target.resource.group} "{name}" is invalid: {wrong}', about(target.resource, name))
+        raise invalid(target.resource, name, 'metadata.resourceVersion', 'Invalid value: 0: must be specified for an update')
+    if spec.get('leaseDurationSeconds') is not None and spec['leaseDurationSeconds'] <= 0:
+        raise invalid(target.resource, name, 'spec.leaseDurationSeconds', f'Invalid value: {spec["leaseDurationSeconds"]}: must be greater than 0')
+
+
+def _where(text):
+    """What Go says to a time that it cannot parse: where it stopped, and what it wanted there."""
+    seconds = _SECONDS.match(text)
+    return f'cannot parse "{text[seconds.end():]}" as ".000000"' if seconds else f'cannot parse "{text}" as "2006"'

@@ -13,6 +13,8 @@ from tests.simulator.kubernetes_objects import Refusal, metadata, time
 from tests.simulator.kubernetes_store import RESOURCES, Resource
 
 _MOST = 100_000
+# The revision of a token with which a list goes on in what there is now.
+_NOW = -1
 _LABEL = re.compile(r'^(?P<key>[^!=\s]+)\s*(?:(?P<op>==|=|!=)\s*(?P<value>\S*)|\s+(?P<set>in|notin)\s*\((?P<values>[^)]*)\))?$')
 _EXPIRED = ('The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue '
             'parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token '
@@ -107,9 +109,13 @@ def _started(store, token):
         said = json.loads(base64.urlsafe_b64decode(token + '=' * (-len(token) % 4)))
         start, revision = int(said['start']), int(said['rv'])
     except (ValueError, KeyError, TypeError):
-        raise Refusal(400, 'BadRequest', 'continue key is not valid: illegal base64 data') from None
+        raise Refusal(400, 'BadRequest', 'invalid continue token: continue key is not valid: illegal base64 data at input byte 0') from None
+    if revision == _NOW:
+        return start, store.revision
     if revision < store.compacted:
-        raise Refusal(410, 'Expired', _EXPIRED, {})
+        refusal = Refusal(410, 'Expired', _EXPIRED)
+        refusal.body['metadata'] = {'continue': _token(_NOW, start)}
+        raise refusal
     return start, revision
 
 
@@ -140,7 +146,7 @@ def _labels_match(item, selector):
     for term in filter(None, re.split(r',\s*(?![^(]*\))', selector)):
         match = _LABEL.match(term.strip().lstrip('!').strip())
         if not match:
-            raise Refusal(400, 'BadRequest', f'unable to parse requirement: found \'{term}\'')
+            raise Refusal(400, 'BadRequest', f"unable to parse requirement: found '{term.split()[-1]}', expected: in, notin, =, ==, !=, gt, lt")
         value = labels.get(match['key'])
         if match['set']:
             named = value in [part.strip() for part in match['values'].split(',')]

@@ -19,13 +19,13 @@ _RENEWED_EVERY = timedelta(seconds=10)
 _GRACE = timedelta(seconds=40)
 _FLAPS_EVERY = timedelta(seconds=90)
 
-_SILENT = ('NodeStatusUnknown', 'Kubelet stopped posting node status.')
+SILENT = ('NodeStatusUnknown', 'Kubelet stopped posting node status.')
 _NETWORK_NOT_READY = ('container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:Network plugin returns '
                       'error: cni plugin not initialized')
 _READY = {
     TRUE: ('KubeletReady', 'kubelet is posting ready status'),
     FALSE: ('KubeletNotReady', _NETWORK_NOT_READY),
-    UNKNOWN: _SILENT,
+    UNKNOWN: SILENT,
 }
 # type: ((reason, message) when False, the same when True, the taint that follows)
 _PRESSURES = {
@@ -39,11 +39,11 @@ _PRESSURES = {
 
 
 def nodes(model):
-    return [_node(model, name, listed) for name, listed in model.kubernetes_nodes.items()]
+    return [node(model, name, listed) for name, listed in model.kubernetes_nodes.items()]
 
 
 def leases(model):
-    return [_lease(model, name, listed) for name, listed in model.kubernetes_nodes.items()]
+    return [lease(model, name, listed) for name, listed in model.kubernetes_nodes.items()]
 
 
 def details(listed):
@@ -102,7 +102,7 @@ def is_control_plane(model, name):
     return node.control_plane if node else name in model.state['etcd']['members']
 
 
-def _node(model, name, listed):
+def node(model, name, listed):
     found, node = details(listed), model.node_named(name)
     born = created(model, name)
     ready, since = readiness(model, listed)
@@ -205,13 +205,13 @@ def _conditions(model, found, ready, since, born):
     for kind, (good, bad, _taint) in _PRESSURES.items():
         one = told.pop(kind, {})
         status = UNKNOWN if ready == UNKNOWN else one.get('status', FALSE)
-        reason, message = _SILENT if status == UNKNOWN else bad if status == TRUE else good
+        reason, message = SILENT if status == UNKNOWN else bad if status == TRUE else good
         changed = since if status == UNKNOWN else max(born, now - timedelta(minutes=10)) if status == TRUE else born
         conditions.append(_condition(kind, status, one.get('reason', reason), one.get('message', message), beat, changed))
     for kind, one in told.items():
         changed = max(born, now - timedelta(minutes=10))
         conditions.append(_condition(kind, one['status'], one.get('reason', kind), one.get('message', ''), beat, changed))
-    reason, message = _READY.get(ready, _SILENT)
+    reason, message = _READY.get(ready, SILENT)
     if ready == found['ready'] and found.get('reason'):
         reason, message = (reason, found['reason']) if ' ' in found['reason'] else (found['reason'], message)
     conditions.append(_condition('Ready', ready, reason, message, beat, since))
@@ -234,7 +234,7 @@ def _condition(kind, status, reason, message, beat, since):
     }
 
 
-def _lease(model, name, listed):
+def lease(model, name, listed):
     """kubelet renews it every ten seconds, for as long as it can."""
     born = created(model, name)
     ready, since = readiness(model, listed)

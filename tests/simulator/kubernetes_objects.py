@@ -21,7 +21,7 @@ class Refusal(Exception):
         self.code = code
         self.body = {'kind': 'Status', 'apiVersion': 'v1', 'metadata': {}, 'status': 'Failure', 'message': message}
         self.body |= {'reason': reason} if reason else {}
-        self.body |= {'details': details} if details else {}
+        self.body |= {'details': details} if details is not None else {}
         self.body['code'] = code
 
 

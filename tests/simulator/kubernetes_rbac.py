@@ -52,7 +52,8 @@ def review(who, asked):
     """The SelfSubjectAccessReview that answers C(asked), as kubectl auth can-i sends it."""
     spec = asked.get('spec') or {}
     attributes = spec.get('resourceAttributes') or {}
-    return {'kind': 'SelfSubjectAccessReview', 'apiVersion': 'authorization.k8s.io/v1', 'metadata': {}, 'spec': spec,
+    shown = {**spec, **({'resourceAttributes': {key: value for key, value in attributes.items() if value}} if attributes else {})}
+    return {'kind': 'SelfSubjectAccessReview', 'apiVersion': 'authorization.k8s.io/v1', 'metadata': {}, 'spec': shown,
             'status': {'allowed': may(who, attributes.get('verb'), attributes.get('resource'))}}
 
 

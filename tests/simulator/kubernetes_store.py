@@ -58,6 +58,7 @@ RESOURCES = {
         Resource('', 'events', 'Event', kubernetes_events.events, has_status=False, short='ev', fields=(
             'reason', 'type', 'source', 'reportingComponent', 'involvedObject.kind', 'involvedObject.name', 'involvedObject.namespace',
             'involvedObject.uid')),
+        Resource('', 'secrets', 'Secret', lambda _model: [], has_status=False),
         Resource('', 'namespaces', 'Namespace', _namespaces, namespaced=False, fields=('status.phase',), short='ns'),
         Resource('apps', 'daemonsets', 'DaemonSet', kubernetes_pods.daemonsets, short='ds'),
         Resource('apps', 'deployments', 'Deployment', kubernetes_pods.deployments, short='deploy'),
@@ -165,6 +166,19 @@ class Store:
             self._gone_nodes.add(item['metadata']['name'])
         self.model.changed()
 
+    def lose(self, name):
+        """A Node was deleted where they really are (kubelets.py)."""
+        self._gone_nodes.add(name)
+        self.model.changed()
+
+    def certified(self, username):
+        """kubelet serves its new certificate: Talos's diagnostic about the request ends."""
+        hostname = username.removeprefix('system:node:')
+        state, nodes = self.model.state, self.model.nodes
+        state['diagnostics'] = [one for one in state['diagnostics']
+                                if one['id'] != 'kubelet-csr' or self.model.node_named(hostname) is not nodes.get(one['node'])]
+        self.model.changed()
+
     def nodes(self, listed):
         """The Nodes of a scenario, {name: what is said of it}, after what happened since."""
         found = {name: said for name, said in listed.items() if name not in self._gone_nodes}
@@ -205,6 +219,17 @@ class Store:
 def about(resource, name=None):
     """The details of a Status about an object of this type."""
     return {key: value for key, value in (('name', name), ('group', resource.group), ('kind', resource.name)) if value}
+
+
+_CAUSES = {'Invalid value': 'FieldValueInvalid', 'Required value': 'FieldValueRequired', 'Forbidden': 'FieldValueForbidden'}
+
+
+def invalid(resource, name, field, message):
+    """The Refusal of an object of which a field is wrong: C(message) begins with "Invalid value", "Required value" or "Forbidden"."""
+    kind = f'{resource.kind}.{resource.group}' if resource.group else resource.kind
+    causes = [{'reason': _CAUSES[message.partition(':')[0]], 'message': message, 'field': field}]
+    details = {**about(resource, name), 'kind': resource.kind, 'causes': causes}
+    return Refusal(422, 'Invalid', f'{kind} "{name or ""}" is invalid: {field}: {message}', details)
 
 
 def merged(target, patch):

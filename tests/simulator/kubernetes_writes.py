@@ -10,7 +10,7 @@ import json
 from tests.simulator import kubernetes_csrs, kubernetes_leases, kubernetes_protobuf
 from tests.simulator.kubernetes_nodes import UNKNOWN, readiness
 from tests.simulator.kubernetes_objects import Refusal, metadata, suffix, time
-from tests.simulator.kubernetes_store import about, merged
+from tests.simulator.kubernetes_store import RESOURCES, about, invalid, merged
 
 _MERGES = ('application/merge-patch+json', 'application/strategic-merge-patch+json')
 _JSON_PATCH = 'application/json-patch+json'
@@ -25,8 +25,12 @@ def typed(resource, item):
 
 def write(model, verb, target, request, query):
     """(status, body) of a write. Raises Refusal. C(dryRun=All) does everything but the writing."""
-    body = body_of(request)
-    dry = query.get('dryRun') == ['All'] or isinstance(body, dict) and body.get('dryRun') == ['All']
+    body = body_of(request, target.resource.kind)
+    options = body if verb == 'delete' and request.body else query  # DeleteOptions, where they are sent, are all of them
+    dry = isinstance(options, dict) and options.get('dryRun') == ['All']
+    named = (body.get('metadata') or {}).get('name') if verb == 'update' and isinstance(body, dict) else None
+    if named not in (None, target.name):
+        raise Refusal(400, 'BadRequest', f'the name of the object ({named}) does not match the name on the URL ({target.name})')
     if verb == 'create' and target.subresource is None:
         return _create(model, target, body, dry)
     if verb == 'create':
@@ -40,7 +44,7 @@ def write(model, verb, target, request, query):
     return 200, typed(target.resource, _change(model, target, old, new, dry))
 
 
-def body_of(request):
+def body_of(request, kind='object'):
     """What was sent, {} for nothing. Raises Refusal for what is no JSON, nor protobuf of a kind that is read."""
     if not request.body:
         return {}
@@ -54,7 +58,8 @@ def body_of(request):
     try:
         return json.loads(request.body)
     except ValueError:
-        raise Refusal(400, 'BadRequest', 'the object provided is unrecognized (must be of type JSON)') from None
+        raise Refusal(400, 'BadRequest', f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; json parse error: "
+                      f'unexpected end of JSON input ({request.body.decode("utf-8", "replace")})') from None
 
 
 def _need_writes(model, dry):
@@ -67,8 +72,10 @@ def _create(model, target, body, dry):
     resource, given = target.resource, body.get('metadata') or {}
     name = given.get('name') or (given['generateName'] + suffix(f'{model.kubernetes.revision}') if given.get('generateName') else None)
     if not name:
-        text = f'{resource.kind} "" is invalid: metadata.name: Required value: name or generateName is required'
-        raise Refusal(422, 'Invalid', text, about(resource))
+        raise invalid(resource, None, 'metadata.name', 'Required value: name or generateName is required')
+    spaces = [item['metadata']['name'] for item in RESOURCES['', 'namespaces'].build(model)]
+    if target.namespace and target.namespace not in spaces:
+        raise Refusal(404, 'NotFound', f'namespaces "{target.namespace}" not found', about(RESOURCES['', 'namespaces'], target.namespace))
     seed = f'{resource.name}/{name}/{model.kubernetes.revision}'
     made = metadata(model, name, model.clock.now(), target.namespace, given.get('generateName'), seed=seed)
     kept = {key: value for key, value in given.items() if key not in _FIXED}
@@ -97,7 +104,7 @@ def _delete(model, target, old, options, dry):
         if wanted not in (None, is_now):
             end = 'deleted and then recreated' if key == 'uid' else 'modified'
             text = f'the {word} in the precondition ({wanted}) does not match the {word} in record ({is_now}). The object might have been {end}'
-            raise _conflict(target, text)
+            raise _precondition(target, text)
     _need_writes(model, dry)
     if target.resource.kind == 'Pod' and options.get('gracePeriodSeconds') != 0 and _nobody_ends_it(model, old):
         new = copy.deepcopy(old)
@@ -177,7 +184,7 @@ def _change(model, target, old, new, dry):
         return result
     model.kubernetes.change(resource, old, result)
     if target.subresource == 'approval' and result['status'].get('certificate') and not old['status'].get('certificate'):
-        _certified(model, result['spec']['username'])
+        model.kubernetes.certified(result['spec']['username'])
     return model.kubernetes.get(resource, target.namespace, target.name)
 
 
@@ -199,12 +206,11 @@ def _approve(model, target, old, new):
         del new['status']['conditions']
 
 
-def _certified(model, username):
-    """kubelet serves its new certificate: Talos's diagnostic about the request ends."""
-    hostname = username.removeprefix('system:node:')
-    model.state['diagnostics'] = [one for one in model.state['diagnostics']
-                                  if one['id'] != 'kubelet-csr' or model.node_named(hostname) is not model.nodes.get(one['node'])]
-    model.changed()
+def _precondition(target, text):
+    """A conflict with what a deletion asks for, which names the kind where others name the resource."""
+    kind, group = target.resource.kind, target.resource.group
+    return Refusal(409, 'Conflict', f'Operation cannot be fulfilled on {kind}{f".{group}" if group else ""} "{target.name}": {text}',
+                   {**about(target.resource, target.name), 'kind': kind})
 
 
 def _conflict(target, text):

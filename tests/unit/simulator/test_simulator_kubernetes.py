@@ -170,7 +170,7 @@ def test_a_deleted_node_stays_away_with_all_that_was_its_own():
         assert any(pod['spec'].get('nodeName') == 'w-9' for pod in kube.items(PODS).values())
         status, body = kube.delete(f'{NODES}/w-9', preconditions={'uid': 'another'})
         assert (status, body['reason']) == (409, 'Conflict')
-        assert body['message'].startswith('Operation cannot be fulfilled on nodes "w-9": the UID in the precondition (another) does not match')
+        assert body['message'].startswith('Operation cannot be fulfilled on Node "w-9": the UID in the precondition (another) does not match')
         assert kube.delete(f'{NODES}/w-9', preconditions={'resourceVersion': '1'})[0] == 409
         assert kube.delete(f'{NODES}/w-9', preconditions={'uid': node['metadata']['uid']}, dryRun=['All'])[0] == 200
         assert kube(f'{NODES}/w-9')[0] == 200
