@@ -63,10 +63,11 @@ class Programs:
     def start(self, name, command, environment=None):
         """Start a program; what it says goes to C(<name>.log) in the directory."""
         with open(self.directory / f'{name}.log', 'ab') as log:
+            begins = log.tell()
             process = subprocess.Popen(command, cwd=self.directory, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                                        start_new_session=True)
         self._tell(f'+{process.pid}')
-        program = Program(self, name, process)
+        program = Program(self, name, process, begins)
         self._running.append(program)
         return program
 
@@ -84,8 +85,9 @@ class Programs:
 class Program:
     """One process."""
 
-    def __init__(self, programs, name, process):
+    def __init__(self, programs, name, process, begins):
         self.name = name
+        self._begins = begins
         self.pid = process.pid
         self._programs = programs
         self._process = process
@@ -126,10 +128,15 @@ class Program:
                 raise Ended(f'{self.name} was not ready within {seconds:g} s:\n{self.said()}')
             time.sleep(_POLL)
 
+    def log(self):
+        """What it has said since it began."""
+        with open(self._programs.directory / f'{self.name}.log', 'rb') as log:
+            log.seek(self._begins)
+            return log.read().decode('utf-8', 'replace')
+
     def said(self):
-        """The last lines of its log."""
-        lines = (self._programs.directory / f'{self.name}.log').read_text('utf-8', 'replace').splitlines()
-        return '\n'.join(line[:300] for line in lines[-_LAST_LINES:])
+        """The last lines of that."""
+        return '\n'.join(line[:300] for line in self.log().splitlines()[-_LAST_LINES:])
 
 
 def free_ports(count, host='127.0.0.1'):

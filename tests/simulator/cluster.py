@@ -20,8 +20,11 @@ from tests.simulator import lifecycle
 from tests.simulator import addresses as places
 from tests.simulator import scenario as scenarios
 from tests.simulator.balancer import Balancer
+from tests.simulator.control_plane import ControlPlane
+from tests.simulator.kubelets import Kubelets
 from tests.simulator.kubernetes import kubeconfig
 from tests.simulator.kubernetes_rbac import MASTERS
+from tests.simulator.kubernetes_real import of_the_programs, served_names, why_not
 from tests.simulator.listeners import API_PORT, Listeners
 from tests.simulator.model import Model
 from tests.simulator.scenario import ScenarioError
@@ -41,10 +44,14 @@ class Cluster:
     of tests/bed/netns.py) or C(port) (everything on 127.0.0.1, reached by C(proxy) under the real addresses). After
     entering: C(model), C(nodes), C(talosconfig) (text), C(directory) with the files talosconfig and kubeconfig,
     C(proxy) (URL or None), C(variables) (what a scenario passes to a run).
+
+    C(kubernetes) is a L(ControlPlane) that runs, for one cluster after the other; a state with C(k8s.real) has its own.
     """
 
-    def __init__(self, scenario, name=None, platform='metal', addresses=LOOPBACK, shift=None, directory=None, pace=1.0):
-        self.scenario = scenario
+    def __init__(self, scenario, name=None, platform='metal', addresses=LOOPBACK, shift=None, directory=None, pace=1.0, kubernetes=None):
+        self.real_kubernetes = kubernetes is not None or bool(scenario.state['k8s'].get('real'))
+        self.scenario = of_the_programs(scenario) if self.real_kubernetes else scenario
+        self._control_plane = kubernetes
         self.proxy = None
         self._name = name
         self._platform = platform
@@ -152,6 +159,8 @@ class Cluster:
             self._start_proxy()
         if self.model.state['etcd'].get('real'):
             self._serve_etcd()
+        if self.real_kubernetes:
+            self._start_kubernetes()
         self._serve_all()
         self.talosconfig = self._talosconfig()
         self._write('talosconfig', self.talosconfig)
@@ -200,6 +209,20 @@ class Cluster:
         if self._addresses == PORT:
             raise ScenarioError('state.etcd.real: the members of the real etcd need addresses of their own; the mode port has none.')
         self._background.serve(self.model.etcd)
+
+    def _start_kubernetes(self):
+        """Objects before ports: whoever finds the API open finds the whole state in it."""
+        why = why_not(self.model, shared=self._control_plane is not None)
+        if why:
+            raise ScenarioError(why)
+        plane = self._control_plane or self._exit.enter_context(ControlPlane(self.model.etcd.place))
+        self.model.kubernetes_authority, self.model.control_plane = plane.authority, plane
+        plane.reset()
+        plane.certify(*served_names(self.model))
+        self.model.kubernetes.writes = plane.writes()
+        self.kubelets = Kubelets(self.model, plane, self._background.loop)
+        self._exit.callback(self.kubelets.stop)
+        self.kubelets.start()
 
     def _serve_all(self):
         routes = self._routes if self._addresses == PORT else None

@@ -21,6 +21,7 @@ from tests.bed.background import Background
 from tests.simulator import etcd_start, lifecycle
 from tests.simulator.etcd import Etcd, Refused
 from tests.simulator.etcd_calls import METHODS
+from tests.simulator.etcd_keys import Place
 from tests.simulator.etcd_ports import CLIENT_PORT, OWN, PEER_PORT, Network, Ports
 from tests.simulator.etcd_process import Keeper, Process, arguments
 from tests.simulator.etcd_seen import SeenEtcd, hexadecimal
@@ -95,6 +96,8 @@ class RealEtcd(SeenEtcd):
             path.touch(mode=0o600)
             path.write_bytes(content)
         self.tls = credentials(authority.pem, identity.pem, identity.key_pem)
+        members = tuple((node.address, CLIENT_PORT) for node in self.model.control_planes if node.name in self.addresses)
+        self.place = Place(members, authority, identity)
 
     # -- processes ------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from tests.bed.faulty import Deaf, Silent
 from tests.bed.grpc_server import GrpcServer
 from tests.bed.https_server import HttpsServer
 from tests.simulator.apid import Apid
+from tests.simulator.forwarder import Forwarder
 from tests.simulator.kubernetes import KubernetesApi
 from tests.simulator.resources import kubernetes_names
 from tests.simulator.scenario import ScenarioError
@@ -70,12 +71,14 @@ class Listeners:
             for place, (node, kind) in wanted.items():
                 if place not in self._servers:
                     await self._listen(node, kind, *place)
-                elif kind is not Deaf and not node.frozen:
+                elif kind not in (Deaf, Forwarder) and not node.frozen:
                     self._servers[place][2].tls = self._tls(node, kind)
             for node in self._model.machines.values():
                 if node.frozen:
                     for server in self.of(node.name) + self.of(node.name, HttpsServer):
                         server.protocol, server.tls = Silent.protocol, None
+                    for server in self.of(node.name, Forwarder):
+                        server.frozen = True
 
     def _wanted(self):
         """{(address, port): (machine, class of its server)}."""
@@ -91,16 +94,19 @@ class Listeners:
         for node in self._model.control_planes:
             if self._model.kubernetes_api(node) == 'up':
                 for address in [node.address] + ([self._model.vip] if node.holds_vip and self._model.vip != self._model.balancer_address else []):
-                    wanted[address, self._model.kubernetes_port] = node, HttpsServer
+                    wanted[address, self._model.kubernetes_port] = node, Forwarder if self._model.control_plane else HttpsServer
         return {place: (node, self._for_client(kind)) for place, (node, kind) in wanted.items() if self._for_client(kind)}
 
     def _for_client(self, kind):
         """What the control node finds at an API server's place: setup.api_server_for_client; None where it is refused."""
-        met = self._model.setup.get('api_server_for_client') if kind is HttpsServer else None
+        met = self._model.setup.get('api_server_for_client') if kind in (Forwarder, HttpsServer) else None
         return {None: kind, 'dropped': Deaf, 'refused': None}[met]
 
     async def _listen(self, node, kind, address, port):
-        server = Deaf() if kind is Deaf else kind(self.handler(node, kind), self._tls(node, kind))
+        if kind is Forwarder:
+            server = Forwarder(self._model.control_plane.place)
+        else:
+            server = Deaf() if kind is Deaf else kind(self.handler(node, kind), self._tls(node, kind))
         server.host, server.port = (address, port) if self._routes is None else ('127.0.0.1', 0)
         try:
             await server.start()

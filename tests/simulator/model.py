@@ -25,11 +25,12 @@ from tests.simulator.node import Affiliate, Node, identity
 class Model:
     """A cluster as a scenario describes it. C(platform) is metal or container: what the nodes run on.
 
-    C(kubeconfig) is what makes one; who serves the model sets it. C(encoded) keeps the bytes of resources. Who changes
-    the state calls C(changed). C(machines) are those of C(nodes) and the foreign ones, by name.
+    C(kubeconfig) is what makes one, C(control_plane) the real Kubernetes or None; who serves the model sets them. C(encoded)
+    keeps the bytes of resources. Who changes the state calls C(changed). C(machines) are those of C(nodes) and the foreign ones, by name.
     """
 
     kubeconfig = None
+    control_plane = None
 
     def __init__(self, scenario, name=None, platform='metal', loopback=True, shift=0, wall=None, pace=1.0):
         state = copy.deepcopy(scenario.state)

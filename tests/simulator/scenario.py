@@ -227,6 +227,8 @@ def _with_derived_defaults(state, given):
     topology['workers'] = topology.get('workers') or {}
     control_planes = list(topology['cp'])
     etcd = state['etcd']
+    if state['k8s'].get('real'):
+        etcd['real'] = True
     if 'members' not in etcd:
         etcd['members'] = {name: f'{number:x}' * 16 for number, name in enumerate(control_planes, 1)}
     if 'leader' not in etcd:

@@ -145,6 +145,7 @@ STATE = {
     },
     'foreign': {'reachable_from_production': BOOL, '*': ADDRESS},
     'k8s': {
+        'real': BOOL,
         'api': {'': API_SERVERS, '*': API_SERVER},
         'nodes': {'*': _KUBERNETES_NODE},
         'kube_system': {'': KUBE_SYSTEM, '*': _KUBERNETES_POD},

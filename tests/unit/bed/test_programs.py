@@ -77,5 +77,15 @@ def test_one_that_ends_too_early_says_why():
             programs.start('long', ['sh', '-c', 'echo starting; exec sleep 600']).wait(lambda: open('/nonexistent'), seconds=0.1)
 
 
+def test_one_that_is_started_again_has_said_nothing_yet():
+    with Programs() as programs:
+        first = programs.start('one', ['sh', '-c', 'echo first; exec sleep 600'])
+        first.wait(lambda: 'first' in first.log())
+        first.stop()
+        then = programs.start('one', ['sh', '-c', 'echo then; exec sleep 600'])
+        then.wait(lambda: then.log())
+        assert then.log() == 'then\n'
+
+
 def test_free_ports_are_different():
     assert len(set(free_ports(5))) == 5

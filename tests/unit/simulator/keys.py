@@ -26,7 +26,7 @@ from tests.unit.simulator.bench import Bench
 
 SERVICE = '/machine.MachineService/'
 # Keys that put a real program into the place of what is simulated: tests/contract shows them.
-WITH_REAL_PROGRAMS = ('etcd.real',)
+WITH_REAL_PROGRAMS = ('etcd.real', 'k8s.real')
 HANGS = 0.4
 
 
