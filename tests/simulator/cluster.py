@@ -146,6 +146,7 @@ class Cluster:
         else:
             self.directory = Path(self._given_directory)
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._held = self._exit.enter_context(contextlib.ExitStack())  # for as long as anything listens there
         self._background = self._exit.enter_context(Background())
         if self._addresses == LOOPBACK:
             places.refuse_on_loopback(self.scenario.state)
@@ -193,7 +194,7 @@ class Cluster:
                 why = 'another cluster has them' if taken else f'{error.strerror}: this system has no loopback aliases'
                 raise ScenarioError(f'The addresses of this cluster cannot be had ({why}); use the mode port.') from error
             for lock in locks:
-                self._exit.callback(lock.close)
+                self._held.callback(lock.close)
             return
         raise ScenarioError('All loopback addresses for simulated clusters are taken.')
 
