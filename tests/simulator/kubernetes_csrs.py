@@ -97,13 +97,16 @@ def request(model, told, key):
 def _asked_for(model, told):
     """What a kubelet that has nothing but the bootstrap token asks for: to be the Node that its machine is to become.
 
-    Where a request names none, it is that of the machine without a Node that booted last.
+    Where a request names none, it is that of the machine without a Node that booted last; of one that was granted, which has its Node
+    by now, that of the machine that booted last.
     """
     if not str(told.get('username')).startswith('system:bootstrap:'):
         return None
     if told.get('dns'):
         return f'{_NODE_USER}{told["dns"][0]}'
     waiting = [node for node in model.nodes.values() if node.nodename not in model.kubernetes_nodes]
+    if not waiting and told.get('state') not in (None, 'Pending'):
+        waiting = list(model.nodes.values())
     newest = max(waiting, key=lambda node: node.boot, default=None)
     return f'{_NODE_USER}{newest.nodename}' if newest is not None else None
 
@@ -139,7 +142,7 @@ def _why_not(item):
         return 'DNS or IP subjectAltName is required'
     wanted = 'server auth' if item['spec']['signerName'] == SERVING else 'client auth'
     if wanted not in item['spec']['usages'] or set(item['spec']['usages']) - {'digital signature', 'key encipherment', wanted}:
-        return f'usages did not match {[wanted, "digital signature", "key encipherment"]}'
+        return f'usages did not match [{" ".join(sorted((wanted, "digital signature", "key encipherment")))}]'
     return None
 
 

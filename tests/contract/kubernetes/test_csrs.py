@@ -10,6 +10,7 @@ from cryptography import x509
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import TalosError
 from tests.contract.kubernetes.policies import denies
 from tests.contract.kubernetes.waiting import until
+from tests.simulator import kubernetes_csrs
 from tests.simulator.kubernetes_client import Refused
 from tests.simulator.kubernetes_real import CSRS
 from tests.unit.remedies import test_kubernetes_csr as simulated
@@ -67,14 +68,25 @@ def test_the_api_server_trusts_a_kubelet_whose_request_was_approved(real, plane)
             assert plane.admin.call('GET', path) == (200, 'a line of a log\n')
 
 
-def test_what_the_signer_refuses_is_told(real):
-    """Approved by somebody, and not to be signed: kube-controller-manager says why, and so does the module."""
-    usages = csr('csr-usages', 'w-1', 21, usages=['digital signature', 'server auth', 'client auth'])
-    with real(state({**usages, 'state': 'Approved'})) as one:
-        until(lambda: 'Failed' in states(one.model.control_plane)['csr-usages'])
-        simulated_words = 'usages did not match'
-        failed = next(each for each in one.model.control_plane.admin.get(f'{CSRS}/csr-usages')['status']['conditions'] if each['type'] == 'Failed')
-        assert failed['reason'] == 'SignerValidationFailure' and simulated_words in failed['message']
+UNSIGNED = [csr('csr-usages', 'w-1', 21, usages=['digital signature', 'server auth', 'client auth']), {**csr('csr-names', 'w-1', 21), 'dns': [], 'ips': []}]
+
+
+@pytest.mark.parametrize('told', UNSIGNED, ids=lambda told: told['name'])
+def test_what_the_controller_manager_does_not_sign_it_does_not_sign_in_the_simulator_either(real, plane, told):
+    """Approved by somebody who does not know the rules: both say why, in the same words."""
+    with real(state(told)) as one:
+        path = f'{CSRS}/{told["name"]}'
+        item = plane.admin.get(path)
+        approved = {'type': 'Approved', 'status': 'True', 'reason': 'Somebody'}
+        plane.admin.ask('PUT', f'{path}/approval', {**item, 'status': {'conditions': [approved]}})
+        until(lambda: 'Failed' in states(plane)[told['name']])
+        item = plane.admin.get(path)
+        simulated_one = {**item, 'status': {'conditions': [each for each in item['status']['conditions'] if each['type'] == 'Approved']}}
+        kubernetes_csrs.settle(one.model, simulated_one)
+        ours, theirs = ([(each['type'], each['reason'], each.get('message')) for each in each_one['status']['conditions'] if each['type'] == 'Failed']
+                        for each_one in (simulated_one, item))
+        assert ours == theirs and 'certificate' not in simulated_one['status']
+        assert one.run(MODULE)['changed'] is False
 
 
 def test_one_that_is_approved_and_not_signed_is_told(real, plane):
