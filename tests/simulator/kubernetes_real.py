@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import time
 from datetime import datetime, timedelta, timezone
 
 from tests.simulator import kubernetes_csrs, kubernetes_nodes
@@ -27,6 +28,8 @@ _KINDS = (('apps', 'daemonsets'), ('apps', 'deployments'), ('', 'pods'), ('', 'e
 _REGISTRY = {'nodes': 'minions'}
 _AGED = (*_KINDS, ('', 'nodes'), ('certificates.k8s.io', 'certificatesigningrequests'))
 _TRIES = 5
+_SIGNED_WITHIN = 60.0
+_POLL = 0.05
 
 
 def version():
@@ -103,8 +106,12 @@ class Bringer:
             for key in _KINDS:
                 for item in RESOURCES[key].build(self.model):
                     self._create(RESOURCES[key], item)
-            for _told, item in self._requests():
+            requests = [item for _told, item in self._requests()]
+            for item in requests:
                 self._request(item)
+            for item in requests:
+                if item['status'].get('certificate'):
+                    self._signed(item['metadata']['name'])
         except Refused as error:
             raise ScenarioError(f'The state cannot be brought into a real Kubernetes: {error}') from error
         self._age()
@@ -185,6 +192,19 @@ class Bringer:
         failed = [one for one in item['status'].get('conditions') or () if one['type'] == 'Failed']
         if failed:
             self.admin.ask('PUT', f'{CSRS}/{name}/status', {**unversioned(made), 'status': {'conditions': [*conditions, *failed]}})
+
+    def _signed(self, name):
+        """Wait until the controller manager has signed a request. Raises ScenarioError where it says why it does not."""
+        end = time.monotonic() + _SIGNED_WITHIN
+        while time.monotonic() < end:
+            status = self.admin.get(f'{CSRS}/{name}')['status']
+            failed = next((one for one in status.get('conditions') or () if one['type'] == 'Failed'), None)
+            if failed:
+                raise ScenarioError(f'state.k8s.csrs: the controller manager does not sign {name}: {failed["message"]}.')
+            if status.get('certificate'):
+                return
+            time.sleep(_POLL)
+        raise ScenarioError(f'state.k8s.csrs: nobody signed {name} within {_SIGNED_WITHIN:.0f} s.')
 
     def _may_request(self, user):
         """Somebody who is neither a kubelet nor about to be one was given the right to make requests."""

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -31,21 +33,32 @@ def reason(path):
 REFUSED = {path: why for path in SCENARIOS if (why := reason(path))}
 
 
-def findings(read, **options):
+def findings(cluster):
     """{(check, subject, verdict)} of a cluster."""
-    where = PORT if addresses.foreign_to_loopback(read.state) else LOOPBACK
-    with Cluster(read, addresses=where, **options) as cluster, calls(cluster):
-        found = access.find({'talosconfig': str(cluster.directory / 'talosconfig')})
-        patience = 1 + len(cluster.nodes) / 20
-        snapshot = access.gather({'access': found, 'timeout': 10 * patience, 'deadline': 60 * patience, 'proxy': cluster.proxy}, None)
-        told = cluster.model.original(json.loads(json.dumps(judged.anew(snapshot, judged.settings({}))['findings'])))
+    found = access.find({'talosconfig': str(cluster.directory / 'talosconfig')})
+    patience = 1 + len(cluster.nodes) / 20
+    snapshot = access.gather({'access': found, 'timeout': 10 * patience, 'deadline': 60 * patience, 'proxy': cluster.proxy}, None)
+    told = cluster.model.original(json.loads(json.dumps(judged.anew(snapshot, judged.settings({}))['findings'])))
     return {(each['check'], each['subject'], each['verdict']) for each in told}
+
+
+def of_each(read, *kubernetes):
+    """The findings with each Kubernetes, of clusters that run at the same time."""
+    where = PORT if addresses.foreign_to_loopback(read.state) else LOOPBACK
+    with contextlib.ExitStack() as running, ThreadPoolExecutor(len(kubernetes)) as pool:
+        clusters = [running.enter_context(Cluster(read, addresses=where, kubernetes=one)) for one in kubernetes]
+        for cluster in clusters:
+            running.enter_context(calls(cluster))
+        return list(pool.map(findings, clusters))
 
 
 @pytest.mark.parametrize('path', [path for path in SCENARIOS if path not in REFUSED], ids=name)
 def test_findings_are_the_same(path, plane):
     read = of_the_programs(scenario.read(path))
-    simulated, real = findings(read), findings(read, kubernetes=plane)
+    if read.state['setup'].get('names'):  # which resolve in the whole process
+        simulated, real = (*of_each(read, None), *of_each(read, plane))
+    else:
+        simulated, real = of_each(read, None, plane)
     assert real - simulated == set() and simulated - real == set()
 
 
