@@ -14,6 +14,8 @@ from ansible_collections.talosops.talos.plugins.module_utils.snapshot.reader imp
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.kubernetes import KINDS as KUBERNETES_KINDS
 from tests.replay import load
 
+_LOADER = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
+
 SETS = ('healthy', 'healthy-reader', 'one-cp-down', 'worker-down', 'nospace-alarm')
 
 ADDRESSES = {'cp1': '10.5.0.2', 'cp2': '10.5.0.3', 'cp3': '10.5.0.4', 'w1': '10.5.0.5'}
@@ -47,7 +49,7 @@ def _without_metadata(message):
 def _resource(resource):
     meta = resource['metadata']
     kept = ('id', 'namespace', 'version', 'phase', 'owner', 'created', 'updated', 'labels')
-    return {**{key: meta[key] for key in kept}, 'spec': yaml.safe_load((resource['spec'] or {}).get('yaml_spec') or 'null')}
+    return {**{key: meta[key] for key in kept}, 'spec': yaml.load((resource['spec'] or {}).get('yaml_spec') or 'null', Loader=_LOADER)}
 
 
 def _datum(read, call, at):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 
 import yaml
 
@@ -15,6 +16,7 @@ _OTHER_TYPE = re.compile(
     r'|[-+]?(0b[01_]+|0x[0-9a-fA-F_]+|0o?[0-7_]+|[0-9][0-9_]*)|[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?'
     r'|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?|<<|=|\d{4}-\d\d?-\d\d?([Tt ].*)?)$'
 )
+_CONTROL = re.compile('[\x00-\x1f]')
 _NOT_PLAIN = re.compile(r'^[,\[\]{}#&*!|>\'"%@`]|^[-?:](\s|$)|: | #|:$|^\s|\s$')
 
 
@@ -40,7 +42,7 @@ def dump(value):
 
 def _is_block(value):
     """A text of several lines stands as a block."""
-    return isinstance(value, str) and '\n' in value and not any(ord(one) < 0x20 for one in value.replace('\n', '').replace('\t', ''))
+    return isinstance(value, str) and '\n' in value and not _CONTROL.search(value.replace('\n', '').replace('\t', ''))
 
 
 def _header(value):
@@ -91,9 +93,14 @@ def _scalar(value):
         return str(value)
     if isinstance(value, (dict, list)):
         return '{}' if isinstance(value, dict) else '[]'
+    return _text(value)
+
+
+@lru_cache(maxsize=1 << 14)
+def _text(value):
     if _OTHER_TYPE.match(value):
         return f'"{value}"'
-    if any(ord(character) < 0x20 for character in value):
+    if _CONTROL.search(value):
         escaped = value.replace('\\', '\\\\').replace('"', '\\"').replace('\n', '\\n').replace('\t', '\\t')
         return f'"{escaped}"'
     if _NOT_PLAIN.search(value):

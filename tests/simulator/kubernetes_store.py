@@ -186,7 +186,7 @@ class Store:
 
     def knew(self, name):
         """Whether there is or was a Node of this name: a machine keeps its pod network after its Node was deleted."""
-        return name in self._gone_nodes or name in self.model.kubernetes_nodes
+        return name in self._gone_nodes or name in self.model.listed_nodes
 
     def _tell(self, name, **said):
         self._told_nodes[name] = self._told_nodes.get(name, {}) | said

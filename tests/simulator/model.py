@@ -129,10 +129,15 @@ class Model:
     @property
     def kubernetes_nodes(self):
         """name: Ready or a mapping, as scenarios write it; all machines without word of them. Deleted ones are gone."""
+        return self.kubernetes.nodes(self.listed_nodes)
+
+    @property
+    def listed_nodes(self):
+        """The same as the scenario began with."""
         listed = self.state['k8s'].get('nodes')
         if listed is None:
-            listed = dict.fromkeys(self._by_node_name, 'Ready') if self.kubernetes_ran else {}
-        return self.kubernetes.nodes(listed)
+            return dict.fromkeys(self._by_node_name, 'Ready') if self.kubernetes_ran else {}
+        return listed
 
     def kubernetes_api(self, node):
         """'up' or 'refused': kube-apiserver of a control plane node. Talos starts none where etcd does not run (talos-api 6.6)."""

@@ -10,16 +10,15 @@ import uuid
 from collections import deque
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 
-from tests.simulator import setup, values, vocabulary
+from tests.simulator import networks, setup, values, vocabulary
 from tests.simulator.faults import Faults
 from tests.simulator.machine_config import MachineConfig
 
 _BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 _ETCD_VERSIONS = {9: '3.5.21', 10: '3.5.21', 11: '3.6.5', 12: '3.6.7', 13: '3.6.12', 14: '3.7.0'}
 _PREFIX_LENGTH = 24
-_PREFIX_LENGTH_6 = 64
 _CALLS_KEPT = 2000
 _NOT_IN_CONTAINERS = ('auditd', 'dashboard', 'syslogd', 'udevd')
 
@@ -139,19 +138,12 @@ class Node:
         """What Kubernetes gave this node of the pod network, or None while it has not run yet."""
         if not self.model.kubernetes_ran or not self.model.kubernetes.knew(self.nodename):
             return None
-        return self._part_of(self.model.state['network']['pod'][0])
+        return networks.part_of(self.model.state['network']['pod'][0], self.number)
 
     @property
     def pod_cidrs(self):
         """The same of every pod network."""
-        return [self._part_of(network) for network in self.model.state['network']['pod']] if self.pod_cidr else []
-
-    def _part_of(self, network):
-        network = ipaddress.ip_network(network)
-        length = _PREFIX_LENGTH if network.version == 4 else _PREFIX_LENGTH_6
-        if network.prefixlen >= length:
-            return str(network)
-        return str(ipaddress.ip_network((int(network.network_address) + (self.number << (network.max_prefixlen - length)), length)))
+        return [networks.part_of(network, self.number) for network in self.model.state['network']['pod']] if self.pod_cidr else []
 
     @property
     def host_prefix(self):
@@ -162,14 +154,14 @@ class Node:
         """(link, prefix) of the CNI's own addresses: flannel's, and the bridge's where pods run (talos-api 6.4)."""
         if self._listed_cni_prefixes:
             return self._listed_cni_prefixes
-        networks = [ipaddress.ip_network(cidr) for cidr in self.pod_cidrs]
+        pods = [networks.network(cidr) for cidr in self.pod_cidrs]
         if self.model.setup.get('cni') == 'cilium':
-            return [('cilium_host', f'{network.network_address + 87}/{network.max_prefixlen}') for network in networks]
+            return [('cilium_host', f'{network.network_address + 87}/{network.max_prefixlen}') for network in pods]
         if self.model.state['network']['cni'] != 'flannel':
             return []
-        prefixes = [('flannel.1' if network.version == 4 else 'flannel-v6.1', f'{network.network_address}/{network.max_prefixlen}') for network in networks]
+        prefixes = [('flannel.1' if network.version == 4 else 'flannel-v6.1', f'{network.network_address}/{network.max_prefixlen}') for network in pods]
         if not self.control_plane:
-            prefixes += [('cni0', f'{network.network_address + 1}/{network.prefixlen}') for network in networks]
+            prefixes += [('cni0', f'{network.network_address + 1}/{network.prefixlen}') for network in pods]
         return prefixes
 
     def _listed_addresses(self, kind):
@@ -181,7 +173,7 @@ class Node:
     @cached_property
     def _listed_cni_prefixes(self):
         """Those of the scenario's own list that flannel makes: the network of its pods as a /32, and that network's first address."""
-        pods = [ipaddress.ip_network(network) for network in self.model.state['network']['pod']]
+        pods = [networks.network(network) for network in self.model.state['network']['pod']]
         listed = [ipaddress.ip_interface(prefix) for prefix in self._listed_addresses('routed') or ()]
         inside = [one for one in listed if any(one.version == network.version and one.ip in network for network in pods)]
         flannel = [one for one in inside if one.network.prefixlen == 32 and str(one.ip).endswith('.0')]
@@ -233,8 +225,7 @@ class Node:
         return [*network['pod'], *(cidr for cidr in self.pod_cidrs if cidr not in network['pod']), *network['service']]
 
     def is_kubernetes(self, prefix):
-        address = ipaddress.ip_interface(prefix).ip
-        return any(address in ipaddress.ip_network(network, strict=False) for network in self.excluded_networks)
+        return networks.is_in(prefix, tuple(self.excluded_networks))
 
     @property
     def san_ips(self):
@@ -267,6 +258,7 @@ class Node:
         return Affiliate(self.identity, self.hostname, addresses, self.control_plane, self.talos, bool(self.model.setup.get('register_with_fqdn')))
 
 
+@lru_cache(maxsize=None)
 def _is_address(text):
     try:
         return bool(ipaddress.ip_address(text))

@@ -13,6 +13,9 @@ import ipaddress
 import struct
 
 
+_SMALL = [bytes([number]) for number in range(0x80)]
+
+
 class Schema:
     """Messages by name; C(encode(name, mapping)) and C(decode(name, data)) between them and bytes."""
 
@@ -23,6 +26,7 @@ class Schema:
             if line.strip():
                 name, _sep, fields = line.partition('=')
                 self._messages[name.strip()] = [self._field(field) for field in fields.split()]
+        self._names = {name: {field[0] for field in fields} for name, fields in self._messages.items()}
         self._numbers = {name: {field[2]: field for field in fields} for name, fields in self._messages.items()}
 
     @staticmethod
@@ -37,14 +41,13 @@ class Schema:
 
     def encode(self, name, mapping):
         """The bytes of a message; a key that it has not is a KeyError, None and zero values are left out."""
-        unknown = set(mapping) - set(self.fields(name))
+        unknown = mapping.keys() - self._names[name]
         if unknown:
             raise KeyError(f'{name} has no {", ".join(sorted(unknown))}')
-        return b''.join(self._encode_field(kind, number, mapping.get(field)) for field, kind, number in self._messages[name])
+        given = ((kind, number, mapping.get(field)) for field, kind, number in self._messages[name] if number)
+        return b''.join([self._encode_field(kind, number, value) for kind, number, value in given if value is not None])
 
     def _encode_field(self, kind, number, value):
-        if value is None or number == 0:
-            return b''
         if kind.startswith('?'):
             return self._single(kind[1:], number, value)
         if kind.startswith('map<'):
@@ -177,6 +180,8 @@ def _read_value(data):
 
 
 def varint(value):
+    if 0 <= value <= 0x7F:
+        return _SMALL[value]
     value &= (1 << 64) - 1
     out = bytearray()
     while value > 0x7F:

@@ -40,6 +40,7 @@ backup: {last_etcd_snapshot: "-6h", verified: true}
 lines: []
 """
 
+_LOADER = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
 # Names of machines: given as a whole or not at all.
 _WHOLE = (('topology', 'cp'), ('topology', 'workers'))
 _QUAD = r'(?<![\d.]){}\.(\d{{1,3}})(?=\.\d{{1,3}}\.\d{{1,3}}(?!\.?\d))'
@@ -76,7 +77,7 @@ def read(path):
 def loads(text, source='scenario'):
     """A scenario from the text of a file. Raises ScenarioError."""
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=_LOADER)
     except yaml.YAMLError as error:
         mark = getattr(error, 'problem_mark', None)
         where = f'{source}:{mark.line + 1}' if mark else source
@@ -97,7 +98,7 @@ def _scenario(document, lines, source):
     _check(document, vocabulary.DOCUMENT, (), lines, source)
     given = document['state'] or {}
     _check_lines(given, lines, source)
-    state = _merged(yaml.safe_load(DEFAULTS), given, ())
+    state = _merged(yaml.load(DEFAULTS, Loader=_LOADER), given, ())
     _check_names(state, lines, source)
     _check_kubernetes(state, lines, source)
     return Scenario(_with_derived_defaults(state, given), document.get('expected') or {}, source)
