@@ -62,9 +62,10 @@ class Ansible:
         kept = {name: value for name, value in os.environ.items() if name.upper() not in PROXIES and not name.startswith(('ANSIBLE_', 'TALOS', 'KUBE'))}
         self.environment = {
             **kept, 'HOME': str(self.directory / 'home'), 'ANSIBLE_COLLECTIONS_PATH': str(COLLECTIONS), 'ANSIBLE_NOCOLOR': '1', 'COLUMNS': '400',
-            'ANSIBLE_LOCAL_TEMP': str(self.directory / 'tmp'), 'ANSIBLE_CONNECTION_PLUGINS': str(HERE / 'connection_plugins'), **environment}
+            'ANSIBLE_LOCAL_TEMP': str(self.directory / 'tmp'), 'ANSIBLE_CONNECTION_PLUGINS': str(HERE / 'connection_plugins'),
+            'ANSIBLE_ACTION_PLUGINS': str(HERE / 'action_plugins'), **environment}
 
-    def playbook(self, *arguments, playbook=PLAYBOOK, timeout=300, **environment):
+    def playbook(self, *arguments, playbook=PLAYBOOK, timeout=1500, **environment):
         done = subprocess.run([self.program('ansible-playbook'), playbook, *map(str, arguments)], cwd=self.directory, timeout=timeout, check=False,
                               env={**self.environment, **environment}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         return Run(done.returncode, done.stdout, self.directory)
@@ -78,8 +79,7 @@ class Ansible:
         steps = []
         for name, task in tasks:
             steps += [{'name': name, **task, 'register': 'result', 'ignore_errors': True},
-                      {'name': 'Keep it', 'ansible.builtin.copy': {'dest': str(out / f'{name}.json'), 'content': '{{ result | to_json }}'},
-                       'delegate_to': 'localhost', 'connection': 'local', 'vars': {'ansible_python_interpreter': sys.executable}}]
+                      {'name': 'Keep it', 'keep': {'dest': str(out / f'{name}.json'), 'content': '{{ result | to_json }}'}}]
         return self.play([{'name': 'Test', 'hosts': hosts, 'gather_facts': False, 'tasks': steps}], inventory, arguments, **environment)
 
     def play(self, plays, inventory=None, arguments=(), **environment):
