@@ -23,7 +23,7 @@ def through(door, cluster, directory, *tasks, arguments=()):
     ansible = Ansible(directory, **cluster.environment)
     here = {'ansible_connection': 'local', 'ansible_python_interpreter': sys.executable, 'ansible_async_dir': str(directory / 'async')}
     variables = elsewhere(directory) if door == 'shipped' else here
-    keywords = {'async': 200, 'poll': 1} if door == 'async' else {}
+    keywords = {'async': 900, 'poll': 1} if door == 'async' else {}
     run = ansible.tasks(*((name, {**task, **keywords}) for name, task in tasks), hosts='prod',
                         inventory={'all': {'hosts': {'prod': variables}}}, arguments=arguments)
     assert 'Traceback' not in run.text and 'fault of the collection' not in run.text, run.text

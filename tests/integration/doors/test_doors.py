@@ -45,7 +45,7 @@ def through(replayed, tmp_path_factory):
             ansible = Ansible(directory, TALOSCONFIG=replay.path, HTTPS_PROXY=replay.proxy)
             here = {'ansible_connection': 'local', 'ansible_python_interpreter': sys.executable, 'ansible_async_dir': str(directory / 'async')}
             variables = elsewhere(directory) if door == 'shipped' else here
-            keywords = {'async': 200, 'poll': 1} if door == 'async' else {}
+            keywords = {'async': 900, 'poll': 1} if door == 'async' else {}
             options = {'talos_health': {'fail': False}, 'talos_certsans_check': {'names': ['lb.example.net']},
                        'talos_resource_info': {'type': 'members'},
                        'talos_logs': {'services': ['etcd'], 'tail': 500}, 'talos_kubeconfig': {'path': 'kubeconfig'}}

@@ -92,7 +92,7 @@ def test_a_dead_member_is_told_removed_and_absent(tmp_path, door):
         task = {MEMBER: {'id': '4' * 16, 'backup': 'etcd.db', 'confirm': ['remove etcd member 4444444444444444 of prod']}}
         live = {MEMBER: {**task[MEMBER], 'id': '3' * 16, 'confirm': 'remove etcd member 3333333333333333 of prod'}}
         run = results(cluster, tmp_path, door, ('early', task), ('snapshot', taken), ('told', {**task, 'check_mode': True, 'diff': True}), ('live', live),
-                      ('made', {**task, 'async': 200, 'poll': 1}), ('again', task))
+                      ('made', {**task, 'async': 900, 'poll': 1}), ('again', task))
         assert called(cluster) == ['EtcdSnapshot', 'EtcdRemoveMemberByID']
         assert set(cluster.model.etcd.ids) == {'cp-1', 'cp-2', 'cp-3'}
     said = run.results

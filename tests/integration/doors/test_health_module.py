@@ -107,7 +107,7 @@ def test_async_waits_in_a_process_of_its_own(cluster, tmp_path):
     ansible = Ansible(tmp_path, **cluster.environment)
     here = {'ansible_connection': 'local', 'ansible_python_interpreter': sys.executable, 'ansible_async_dir': str(tmp_path / 'async')}
     with when_looked_at(cluster, lambda: cluster.start('w-1')):
-        run = ansible.tasks(('gate', {HEALTH: {'conditions': SOON, 'wait_timeout': 120, 'poll_interval': 0.5}, 'async': 200, 'poll': 1}),
+        run = ansible.tasks(('gate', {HEALTH: {'conditions': SOON, 'wait_timeout': 120, 'poll_interval': 0.5}, 'async': 900, 'poll': 1}),
                             hosts='localhost', inventory={'all': {'hosts': {'localhost': here}}})
     result = run.results['gate']
     assert result.get('healthy'), result.get('msg')

@@ -38,9 +38,9 @@ OLD, NEW = {'talos': 'v1.13.9', 'kubernetes': 'v1.36.3'}, {'talos': 'v1.14.3', '
 class Bed:
     """A cluster of a state with a client of it."""
 
-    def __init__(self, state=None):
+    def __init__(self, state=None, **options):
         self._exit = contextlib.ExitStack()
-        self.cluster = self._exit.enter_context(Cluster.from_state(state or {}))
+        self.cluster = self._exit.enter_context(Cluster.from_state(state or {}, **options))
         self.client = self._exit.enter_context(Client(talosconfig.load(content=self.cluster.talosconfig)))
 
     def __enter__(self):
@@ -205,7 +205,7 @@ def test_a_set_of_documents_without_its_first_is_refused():
 ])
 def test_what_needs_a_reboot(versions, mode, outcome):
     """machine.sysctls may change at once, machine.env not (talos-api 7.2)."""
-    with Bed({'versions': versions}) as bed:
+    with Bed({'versions': versions}, pace=60) as bed:
         try:
             found = bed.apply('w-1', _put('machine.env', {'A': 'b'}), mode)['mode']
         except CallError as error:

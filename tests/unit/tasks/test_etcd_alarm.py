@@ -103,7 +103,7 @@ def test_a_call_that_hangs_is_sent_once_and_said_to_have_failed():
     state = {'etcd': {'alarms': NOSPACE}, 'faults': {'hanging_calls': dict.fromkeys(PLANES, ['EtcdAlarmDisarm'])}}
     with Cluster.from_state(state) as cluster:
         with pytest.raises(TalosError, match='^EtcdAlarmDisarm failed, and the alarms stand: '):
-            disarm(cluster, timeout=1.0)
+            disarm(cluster, timeout=3.0)
         assert len(cluster.model.etcd.alarms) == 3
 
 
