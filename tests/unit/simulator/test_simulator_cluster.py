@@ -185,7 +185,7 @@ def test_the_kubernetes_api_answers_at_every_control_plane_and_the_vip(healthy):
         assert get('/readyz', address) == (200, 'ok')
         assert get('/version', address)[1]['gitVersion'] == 'v1.36.4'
     assert len(get('/api/v1/nodes')[1]['items']) == 5
-    assert get('/api/v1/persistentvolumes')[0] == 501
+    assert get('/api/v1/limitranges')[0] == 501
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((healthy.address('w-1'), 6443))
 
