@@ -264,6 +264,18 @@ def members_differ(view):
 
 # -- ETC-5: leader and term -------------------------------------------------------------------------------------
 
+def _does_not_know_the_leader(facts, told):
+    """Whether a member lists its cluster without the leader of another one, which is in no later term because a removed leader was replaced."""
+    for key, members in facts.member_lists.items():
+        listed_ids = {member['id'] for member in members}
+        own = told.get(key)
+        for other in told.values() if own else ():
+            ahead = int(own.get('raft_term') or 0) - int(other.get('raft_term') or 0)
+            if other['leader'] != own['leader'] and other['leader'] not in listed_ids and ahead != 1:
+                return True
+    return False
+
+
 def leaders_differ(view):
     """All members follow the same leader in the same term; one term apart is an election between two answers."""
     facts = view.etcd
@@ -276,10 +288,10 @@ def leaders_differ(view):
     leaders = {(status['leader'], int(status.get('raft_term') or 0)) for status in told.values()}
     terms = [term for _leader, term in leaders]
     more = {'nodes': list(told), 'evidence': _answers(view)}
-    if len(set(terms)) < len(leaders):
+    if len(set(terms)) < len(leaders) or _does_not_know_the_leader(facts, told):
         return [*outcomes,
                 critical('cluster', f'etcd has {len(leaders)} leaders at once',
-                         'Within one term one cluster has one leader: these are two clusters.',
+                         'Within one term one cluster has one leader, and every member lists it: these are two clusters.',
                          'Find out which half holds the real data, take a snapshot of it, and reset EPHEMERAL of the nodes of the other '
                          'half.', **more)]
     if terms and max(terms) - min(terms) > 1:
@@ -308,7 +320,7 @@ CHECKS = (
           reads=('ServiceList', 'EtcdStatus', 'EtcdMemberList', 'EtcdMembers', 'MachineStatuses'), cluster_reads=('nodes',), catalogue='ETC-5',
           thresholds={STAGE_SECONDS: STAGE_LIMIT}),
     Check('etcd.leaders_differ', 'etcd.other', 'All etcd members follow one leader', leaders_differ,
-          reads=('ServiceList', 'EtcdStatus'), catalogue='ETC-5'),
+          reads=('ServiceList', 'EtcdStatus', 'EtcdMemberList'), catalogue='ETC-5'),
     Check('etcd.members_differ', 'etcd.other', 'All etcd members list the same members', members_differ,
           reads=('ServiceList', 'EtcdMemberList'), catalogue='ETC-3'),
     Check('etcd.even_member_count', 'etcd.other', 'The number of etcd members is odd', even_member_count,

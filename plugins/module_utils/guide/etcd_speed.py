@@ -39,6 +39,9 @@ def raft_lag(view, machine):
         return raise_it(machine.key, f'etcd on {machine.label} has {behind} entries received and not applied',
                         'From 5000 on etcd refuses requests ("too many requests").', cure, nodes=[machine.key], evidence=evidence,
                         explained_by=(NO_QUORUM,))
+    followers = view.etcd.with_leader
+    if machine.key in followers:  # who follows another leader may be of another cluster, which counts for itself
+        statuses = {key: status for key, status in statuses.items() if key not in followers or status['leader'] == mine['leader']}
     farthest = max(statuses, key=lambda key: int(statuses[key].get('raft_index') or 0))
     gap = int(statuses[farthest].get('raft_index') or 0) - index
     if gap > view.threshold('etcd_index_spread') and not view.etcd.is_learner(machine):

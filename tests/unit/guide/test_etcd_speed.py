@@ -123,6 +123,14 @@ def test_a_member_far_behind_the_others(behind, verdict):
         assert one(judged, 'etcd.raft_lag')['nodes'] == ['cp2']
 
 
+def test_who_follows_another_leader_counts_for_itself():
+    """Two clusters (the real etcd showed that): their indexes have nothing to do with each other."""
+    snapshot = old()
+    status = node(snapshot, 'cp3').value('EtcdStatus')
+    status.update(raft_index=status['raft_index'] + 90_000, raft_applied_index=status['raft_applied_index'] + 90_000, leader=status['member_id'])
+    assert verdict_of(report(snapshot), 'etcd.raft_lag') == 'ok'
+
+
 # -- versions ---------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize('version, storage, verdict', [
