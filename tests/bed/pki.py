@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+_NAME_MOST = 64
 _NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME of OpenSSL, which ssl does not name
 HOUR = timedelta(hours=1)
 SERVER_AUTH = ExtendedKeyUsageOID.SERVER_AUTH
@@ -201,7 +202,8 @@ def roles(der):
 def _name(common_name, organizations):
     attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization) for organization in organizations]
     if common_name:
-        attributes.append(x509.NameAttribute(NameOID.COMMON_NAME, common_name))
+        # Kubernetes has longer names than X.509: system:node: and up to 63 letters.
+        attributes.append(x509.NameAttribute(NameOID.COMMON_NAME, common_name, _validate=len(common_name) <= _NAME_MOST))
     return x509.Name(attributes)
 
 

@@ -9,6 +9,7 @@ told (kubernetes_objects_real.py).
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import ssl
@@ -30,6 +31,7 @@ KEYS = tuple(f'/registry/{name}' for name in (
     'minions/', 'pods/', 'events/', 'certificatesigningrequests/', 'leases/kube-node-lease/', 'leases/kube-system/talosops', 'daemonsets/', 'deployments/',
     'persistentvolumes/', 'volumeattachments/', 'validatingadmissionpolicies/', 'validatingadmissionpolicybindings/'))
 _CONTROLLERS = ('certificatesigningrequest-signing-controller', 'node-lifecycle-controller')
+_LOOKS_EVERY = 0.25
 _STARTS = 3  # a port that was free may be taken when it is wanted
 # Who the bed itself is to the API.
 BED = 'bed'
@@ -52,6 +54,7 @@ class ControlPlane:
         self.store = self.server = self.manager = self.port = None
         self._programs = Programs('talos-kubernetes-')
         self._names = None
+        self._resets = itertools.count()
 
     def __enter__(self):
         self._programs.__enter__()
@@ -134,12 +137,12 @@ class ControlPlane:
             self.manager.stop()
         client = self.authority.issue(MANAGER, usages=[pki.CLIENT_AUTH], hours=24 * 365)
         self._write('manager.yaml', kubeconfig('bed', f'https://{HOST}:{self.port}', self.authority, client, MANAGER).encode())
-        silent = {'node-monitor-grace-period': f'{self.grace}s', 'node-monitor-period': f'{self.grace / 8}s'} if self.grace else {}
+        silent = {'node-monitor-grace-period': f'{self.grace}s'} if self.grace else {}
         self.manager = self._programs.start('kube-controller-manager', [programs.path('kube-controller-manager'), *_flags({
             'kubeconfig': 'manager.yaml', 'bind-address': HOST, 'secure-port': 0, 'leader-elect': 'false', 'controllers': ','.join(controllers),
             'use-service-account-credentials': 'true', 'service-account-private-key-file': 'accounts.key', 'root-ca-file': 'ca.crt',
             'cluster-signing-cert-file': 'ca.crt', 'cluster-signing-key-file': 'ca.key', 'node-eviction-rate': 100, 'secondary-node-eviction-rate': 100,
-            'profiling': 'false', **silent})], {'PATH': os.defpath})
+            'node-monitor-period': f'{_LOOKS_EVERY}s', 'profiling': 'false', **silent})], {'PATH': os.defpath})
         self.manager.wait(lambda: self.manager.log().count('"Caches are synced"') > len(controllers))
 
     def api(self, user='admin', groups=(MASTERS,), **dates):
@@ -160,7 +163,13 @@ class ControlPlane:
         return identity.certificate
 
     def reset(self):
-        """Everything that a scenario brought, or a test made, is gone."""
+        """Everything that a scenario brought, or a test made, is gone, and the controller manager has noticed: it would take the next
+        Node of a name for the one before. It has, once it greets a Node that came after that."""
+        self._with_keys(lambda keys: keys.delete(KEYS))
+        name = f'reset-{next(self._resets)}'
+        self.admin.ask('POST', '/api/v1/nodes', {'metadata': {'name': name}})
+        greeted = f'/api/v1/namespaces/default/events?fieldSelector=involvedObject.name%3D{name}%2Creason%3DRegisteredNode'
+        self.manager.wait(lambda: self.admin.get(greeted)['items'])
         self._with_keys(lambda keys: keys.delete(KEYS))
 
     def _with_keys(self, act):

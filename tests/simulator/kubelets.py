@@ -43,7 +43,7 @@ class Kubelet:
         self.api = plane.api(self.user, [_GROUP])
         self.certificate = self.key = None
         self._keys = {}
-        self._renewed = None
+        self._renewed = 0.0
 
     @property
     def speaks(self):
@@ -60,7 +60,7 @@ class Kubelet:
 
     def renew(self, now, every):
         """Renew its Lease when it is time."""
-        if self._renewed is not None and now - self._renewed < every:
+        if now - self._renewed < every:
             return
         path = f'{LEASES}/{self.node.nodename}'
         lease = self.api.get(path)
@@ -140,9 +140,9 @@ class Kubelets:
                 self._starting.add(node.nodename)
 
     def _run(self):
-        ticks = 0.0
-        while not self._ended.wait(_LOOKS_EVERY):
-            ticks += _LOOKS_EVERY
+        ticks, every = 0.0, _LOOKS_EVERY * max(1.0, len(self.of) / 25)
+        while not self._ended.wait(every):
+            ticks += every
             try:
                 self._look(ticks)
             except (OSError, Refused):

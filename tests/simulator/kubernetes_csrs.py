@@ -86,7 +86,7 @@ def request(model, told, key):
     common_name = told.get('subject') or _asked_for(model, told) or told.get('username') or 'system:unknown'
     organization = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, 'system:nodes')] if common_name.startswith(_NODE_USER) else []
     builder = x509.CertificateSigningRequestBuilder().subject_name(
-        x509.Name([*organization, x509.NameAttribute(NameOID.COMMON_NAME, common_name)]))
+        x509.Name([*organization, x509.NameAttribute(NameOID.COMMON_NAME, common_name, _validate=False)]))
     names = [x509.DNSName(name) for name in told.get('dns') or ()]
     names += [x509.IPAddress(ipaddress.ip_address(ip)) for ip in told.get('ips') or ()]
     if names:

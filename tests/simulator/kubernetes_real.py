@@ -12,6 +12,7 @@ import copy
 import dataclasses
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 
 from tests.simulator import kubernetes_csrs, kubernetes_nodes
@@ -30,6 +31,8 @@ _AGED = (*_KINDS, ('', 'nodes'), ('certificates.k8s.io', 'certificatesigningrequ
 _TRIES = 5
 _SIGNED_WITHIN = 60.0
 _POLL = 0.05
+_AT_ONCE = 6
+_NODES_MOST = 30
 
 
 def version():
@@ -61,6 +64,8 @@ def why_not(model, shared):
             return f'state.k8s.{key}: a real API says itself what it refuses.'
     if told.get('object_counts'):
         return 'state.k8s.object_counts: nobody makes so many objects.'
+    if len(model.kubernetes_nodes) > _NODES_MOST:
+        return f'state.topology: a real Kubernetes is given {_NODES_MOST} Nodes at most.'
     flapping = next((name for name, said in listed.items() if said.get('flapping')), None)
     if flapping:
         return f'state.k8s.nodes.{flapping}.flapping: no real Node changes as often as one looks.'
@@ -103,9 +108,11 @@ class Bringer:
         try:
             self._namespaces()
             self._nodes()
-            for key in _KINDS:
-                for item in RESOURCES[key].build(self.model):
-                    self._create(RESOURCES[key], item)
+            self._accounts()
+            with ThreadPoolExecutor(_AT_ONCE) as pool:
+                for key in _KINDS:
+                    list(pool.map(lambda item, resource=RESOURCES[key]: self._create(resource, item), RESOURCES[key].build(self.model)))
+                list(pool.map(lambda _number: self.admin.close(), range(_AT_ONCE)))
             requests = [item for _told, item in self._requests()]
             for item in requests:
                 self._request(item)
@@ -119,6 +126,12 @@ class Bringer:
     def _namespaces(self):
         for item in RESOURCES['', 'namespaces'].build(self.model):
             self._once(f'/api/v1/namespaces/{item["metadata"]["name"]}', {'metadata': {'name': item['metadata']['name']}})
+
+    def _accounts(self):
+        """Those as whom pods run."""
+        for space, account in {(item['metadata']['namespace'], item['spec'].get('serviceAccountName') or 'default')
+                               for item in RESOURCES['', 'pods'].build(self.model)}:
+            self._once(f'/api/v1/namespaces/{space}/serviceaccounts/{account}', {'metadata': {'name': account}})
 
     def _once(self, path, body):
         """An object that stays from one scenario to the next."""
@@ -147,7 +160,7 @@ class Bringer:
     def _true(self, value):
         """The uids that the objects have in the real API instead of the simulated ones'."""
         text = json.dumps(value)
-        for simulated, real in self._same.items():
+        for simulated, real in list(self._same.items()):
             text = text.replace(simulated, real)
         return json.loads(text)
 
@@ -157,11 +170,6 @@ class Bringer:
         path = f'{base}/namespaces/{space}/{resource.name}' if space else f'{base}/{resource.name}'
         kept = {key: value for key, value in meta.items() if key in ('name', 'namespace', 'labels', 'annotations', 'ownerReferences', 'generateName')}
         body = self._true({**item, 'metadata': kept})
-        if resource.kind == 'Pod' and item['spec'].get('serviceAccountName'):
-            account = item['spec']['serviceAccountName']
-            self._once(f'/api/v1/namespaces/{space}/serviceaccounts/{account}', {'metadata': {'name': account}})
-        if resource.kind == 'Pod' and not item['spec'].get('serviceAccountName'):
-            self._once(f'/api/v1/namespaces/{space}/serviceaccounts/default', {'metadata': {'name': 'default'}})
         made = self.admin.ask('POST', path, body)
         self._same[meta['uid']] = made['metadata']['uid']
         if resource.has_status:

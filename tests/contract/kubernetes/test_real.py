@@ -80,6 +80,7 @@ LIVE = {'cp-1': 'Ready', 'cp-2': 'Ready', 'cp-3': 'Ready', 'w-1': 'Ready'}
     ({'k8s': {'object_counts': {'events': 90000}}}, r'state.k8s.object_counts: nobody makes so many objects.'),
     ({'k8s': {'nodes': {**LIVE, 'w-2': {'ready': 'Ready', 'flapping': True}}}}, r'state.k8s.nodes.w-2.flapping: no real Node changes as often as one looks.'),
     ({'versions': {'talos': 'v1.13.9', 'kubernetes': 'v1.35.4'}}, r'state.versions.kubernetes: v1.35.4 is another release than that of the programs, v1.36.3.'),
+    ({'k8s': {'nodes': {f'w-{number}': 'Ready' for number in range(31)}}}, r'state.topology: a real Kubernetes is given 30 Nodes at most.'),
     ({'setup': {'control_node_clock': '-1h'}}, r'state.setup.control_node_clock: a real API server has the clock of this machine.'),
     ({'etcd': {'reachable': ['cp-1']}}, r'state.etcd: the API server of cp-1 has no etcd that answers; the real one has.'),
     ({'k8s': {'csrs': [{'name': 'csr-odd', 'username': 'system:node:w-1', 'dns': ['w-1'], 'usages': ['to swim'], 'state': 'Pending'}]}},
