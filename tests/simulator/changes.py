@@ -249,6 +249,9 @@ async def _forfeit_leadership(node, _request, send):
 
 
 async def _alarm_disarm(node, _request, send):
+    await _local(node)
+    if node.name in node.model.etcd.learners:
+        raise Status(UNKNOWN, 'failed to disarm etcd alarm: etcdserver: rpc not supported for learner')
     await _through_any(node)
     disarmed = node.model.etcd.disarm()
     alarms = [{'member_id': int(member, 16), 'alarm': alarm} for member, alarm in disarmed]

@@ -99,6 +99,7 @@ async def _etcd_member_list(node, request, send):
     etcd = node.model.etcd
     if not MESSAGES.decode('EtcdMemberListRequest', request).get('query_local'):
         running = [other for other in node.model.control_planes if etcd.runs(other)]
+        running = [other for other in running if other.name not in etcd.learners] or running  # etcd's client goes on from a learner
         node = random.choice(running) if running else node
     await _linearizable(node)
     members = etcd.members(node)
@@ -112,7 +113,10 @@ async def _etcd_alarm_list(node, _request, send):
     etcd = node.model.etcd
     if etcd.runs(node) and node.name not in etcd.learners and not etcd.has_quorum(node):
         await _forever()
-    await _linearizable(node)
+    try:
+        await _linearizable(node)
+    except Status as status:
+        raise Status(status.code, f'failed to list etcd alarms: {status.message}') from status
     alarms = [{'member_id': int(member, 16), 'alarm': alarm} for member, alarm in etcd.alarms]
     await _answer(send, 'EtcdAlarmListResponse', {'member_alarms': alarms})
 

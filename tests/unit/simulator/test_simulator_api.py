@@ -233,7 +233,7 @@ def test_without_a_quorum_the_status_answers_the_list_fails_and_the_alarms_hang(
 
 def test_where_etcd_does_not_run_its_calls_hang():
     bench = _bench({'nodes': {'cp-1': {'services': {'etcd': ['Preparing', '?']}}}})
-    for method, request in (('EtcdStatus', b''), ('EtcdMemberList', LOCAL), ('EtcdAlarmList', b'')):
+    for method, request in (('EtcdStatus', b''), ('EtcdMemberList', LOCAL), ('EtcdAlarmList', b''), ('EtcdAlarmDisarm', b'')):
         assert bench(CP, SERVICE + method, request, within=HANGS)[1] is None
     assert bench(CP, SERVICE + 'EtcdMemberList')[1] == OK
     request = MESSAGES.encode('LogsRequest', {'namespace': 'system', 'id': 'etcd', 'tail_lines': -1})
@@ -243,8 +243,12 @@ def test_where_etcd_does_not_run_its_calls_hang():
 def test_a_learner_answers_for_itself_alone():
     bench = _bench({'etcd': {'learners': ['cp-3']}})
     assert _answer(bench('10.5.0.13', SERVICE + 'EtcdStatus'), 'EtcdStatus')['member_status']['is_learner']
-    for method in ('EtcdMemberList', 'EtcdAlarmList'):
-        assert bench('10.5.0.13', SERVICE + method, LOCAL if method == 'EtcdMemberList' else b'')[1:] == (UNKNOWN, 'etcdserver: rpc not supported for learner')
+    refused = 'etcdserver: rpc not supported for learner'
+    for method, request, text in (('EtcdMemberList', LOCAL, refused), ('EtcdAlarmList', b'', f'failed to list etcd alarms: {refused}'),
+                                  ('EtcdAlarmDisarm', b'', f'failed to disarm etcd alarm: {refused}')):
+        assert bench('10.5.0.13', SERVICE + method, request)[1:] == (UNKNOWN, text)
+    for _asked in range(5):
+        assert len(_answer(bench('10.5.0.13', SERVICE + 'EtcdMemberList'), 'EtcdMemberList')['members']) == 3, 'a voter answers for the cluster'
 
 
 def test_a_member_that_was_added_and_never_started_has_no_name():
