@@ -200,7 +200,7 @@ class Etcd:
         self._elect(name)
 
     def add(self, node, learner):
-        """A machine becomes a member, with an id that no member had before."""
+        """A machine becomes a member, with an id that no member had before. Raises L(Refused)."""
         taken = len(self.data) + len(self.removed) + len(self.ids)
         self.ids[node.name] = hashlib.sha256(f'{self.model.seed}/{node.name}/{taken}'.encode()).hexdigest()[:16]
         self.data.add(node.name)

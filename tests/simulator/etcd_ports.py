@@ -65,8 +65,9 @@ class Ports:
     async def stop(self):
         for server in self._servers:
             server.close()
+        for _turn in range(10):  # what was accepted just now has its task begin
+            await asyncio.sleep(0)
         self._servers = []
-        await asyncio.sleep(0)  # what was accepted just now has its task begin
         for task in list(self._open):
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)

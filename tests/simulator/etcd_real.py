@@ -113,6 +113,8 @@ class RealEtcd(SeenEtcd):
             self._ports[name] = self._forwarding.serve(Ports(name, address, self._network))
         node = self.model.nodes.get(name)
         extra = node.config.etcd_arguments if node else self._quota_arguments
+        if cluster is not None:  # it was made a member before anybody gave it a flag that it does not know
+            extra = {key: value for key, value in extra.items() if not node or key != node.config.unknown_etcd_flag}
         first = None if cluster is None else {self.etcd_name(one): self.addresses[one] for one in cluster}
         self.processes[name].start(arguments(self.etcd_name(name), address, self.directory, self.version, first, state, extra))
 
@@ -227,7 +229,10 @@ class RealEtcd(SeenEtcd):
     def add(self, node, learner):
         name = node.name
         if learner:
-            answer = self._soon('MemberAdd', peer_urls=[f'https://{self._endpoint(name, PEER_PORT)}'], is_learner=True)
+            try:
+                answer = self._soon('MemberAdd', peer_urls=[f'https://{self._endpoint(name, PEER_PORT)}'], is_learner=True)
+            except EtcdError as error:
+                raise Refused(str(error)) from error
             self.ids[name] = hexadecimal(answer['member']['id'])
             others = [self.name_of(member) for member in answer['members']]
             self.run(name, others, 'existing')
@@ -261,7 +266,8 @@ class RealEtcd(SeenEtcd):
 
     def _soon(self, method, **fields):
         """A call on the cluster, of which something in a machine's life depends."""
-        client = self.client_of_all()
+        voters = [name for name in self._statuses if name not in self.learners]
+        client = Client([self._endpoint(name, CLIENT_PORT) for name in voters], self.tls)
         try:
             return client.soon(method, _PATIENCE, **fields)
         finally:

@@ -12,7 +12,7 @@ import traceback
 from tests.simulator.etcd import Etcd, Member
 from tests.simulator.etcd_wire import EtcdError
 
-_LOOK, _ANSWERS_WITHIN, _WELL_WITHIN = 0.1, 1.0, 5.0
+_LOOK, _ANSWERS_WITHIN, _WELL_WITHIN = 0.2, 5.0, 10.0
 
 
 class SeenEtcd(Etcd):
@@ -37,13 +37,17 @@ class SeenEtcd(Etcd):
                 traceback.print_exc(file=sys.stderr)
 
     async def look(self):
-        """Ask every member that runs of its state and its list of members, and let its machine follow."""
+        """Ask every member that runs of its state and its list of members, and let its machine follow.
+
+        What a member said holds until it says something else, or its process is no more, or paused.
+        """
         self.ended()
         running = self.living()
         before = self._known()
         answers = await asyncio.gather(*(self._ask(name) for name in running))
-        self._statuses = {name: status for name, (status, _list) in zip(running, answers) if status}
-        self._lists = {name: listed for name, (status, listed) in zip(running, answers) if status}
+        said = {name: answer for name, answer in zip(running, answers) if answer[0]}
+        self._statuses = {name: (said.get(name) or (self._statuses.get(name),))[0] for name in running if name in said or name in self._statuses}
+        self._lists = {name: said[name][1] if name in said else self._lists[name] for name in self._statuses}
         self._take()
         for name in self._statuses:
             self._check(name)
@@ -60,7 +64,7 @@ class SeenEtcd(Etcd):
         try:
             async with asyncio.timeout(_ANSWERS_WITHIN):
                 status = await client.call('Status')
-                return status, (await client.call('MemberList'))['members']
+                return status, [] if status.get('is_learner') else (await client.call('MemberList'))['members']
         except (TimeoutError, EtcdError):
             return None, None
 

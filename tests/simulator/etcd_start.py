@@ -7,39 +7,13 @@ What cannot be is refused in one sentence, by these rules or in etcd's own words
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-from dataclasses import dataclass
-
-import yaml
-
 from tests.simulator.etcd import Etcd
+from tests.simulator.etcd_group import DEFAULT, Members, NotReal, Told
 from tests.simulator.etcd_ports import PEER_PORT
 from tests.simulator.etcd_wire import EtcdError
-from tests.simulator.scenario import DEFAULTS, ScenarioError
 
-MIB = 1024 * 1024
 # A database is filled up to this size; larger ones take too long.
 MOST_MB = 64
-_WITHIN = 60.0
-_PAUSE = 0.05
-_BELOW = 0.3
-_DEFAULTS = yaml.safe_load(DEFAULTS)['etcd']
-
-
-class NotReal(ScenarioError):
-    """A state that no etcd is brought into here, and why."""
-
-
-@dataclass(frozen=True)
-class Told:
-    """A member as the scenario tells it; C(started): it ran once, C(lives): it answers, C(stays): it is still a member."""
-
-    name: str
-    learner: bool
-    started: bool
-    lives: bool
-    stays: bool = True
 
 
 async def bring(etcd):
@@ -62,9 +36,9 @@ def refuse(told):
     given = told.given
     if given.get('member_list_api'):
         raise NotReal('state.etcd.member_list_api: the real etcd says itself what a list of members meets.')
-    if given['raft_term'] != _DEFAULTS['raft_term']:
+    if given['raft_term'] != DEFAULT['raft_term']:
         raise NotReal('state.etcd.raft_term: the real etcd counts its terms itself, from its first election.')
-    sizes = [size for key in ('db_mb', 'in_use_mb') if given[key] != _DEFAULTS[key]
+    sizes = [size for key in ('db_mb', 'in_use_mb') if given[key] != DEFAULT[key]
              for size in (given[key].values() if isinstance(given[key], dict) else [given[key]])]
     if any(size > MOST_MB for size in sizes):
         raise NotReal(f'state.etcd.db_mb: the real etcd is not filled with more than {MOST_MB} MiB.')
@@ -72,6 +46,8 @@ def refuse(told):
         raise NotReal('state.etcd.db_mb: the members of the real etcd are filled alike.')
     if any(alarm == 'NOSPACE' for _member, alarm in told.alarms) and given['quota_mb'] > MOST_MB:
         raise NotReal(f'state.etcd.quota_mb: a quota above {MOST_MB} MiB is not filled up.')
+    if len({node.etcd_version.rpartition('.')[0] for node in told.model.control_planes}) > 1:
+        raise NotReal('state.nodes: the versions of Talos have several versions of etcd, and the real one is of one version.')
     for name in told.ids:
         if not told.model.address_of(name):
             raise NotReal(f'state.etcd.members: {name} has no address, and a member of the real etcd has one.')
@@ -83,37 +59,26 @@ def refuse(told):
 
 
 def _groups(told):
-    """Lists of L(Told), one for each cluster."""
+    """Lists of L(Told), one for each cluster: first the one that has them all, then each machine that lost its data and was bootstrapped anew."""
     split = told.given.get('same_list_on')
-    names = list(told.ids)
-    together = [name for name in names if split is None or name in split or name not in told.model.nodes]
-    groups = [together, *([name] for name in names if name not in together)]
+    alone = [name for name in told.ids if split is not None and name not in split and name in told.model.nodes]
     left = [name for name in told.given.get('local_db_present') or () if name not in told.ids]
-    listed = []
-    for members in filter(None, groups):
-        listed.append([Told(name, name in told.learners, bool(told._member(name).name), told._answers(name)) for name in members])
-    if left and listed:
-        listed[0] += [Told(name, False, True, False, stays=False) for name in left]
-    return listed
+    first = [Told(name, name in told.learners, bool(told._member(name).name), told._answers(name) and name not in alone) for name in told.ids]
+    first += [Told(name, False, True, False, stays=False) for name in left if first]
+    return [group for group in (first, *([Told(name, False, True, told._answers(name))] for name in alone)) if group]
 
 
-class _Group:
-    """The members of one cluster."""
-
-    def __init__(self, etcd, told, members):
-        self.etcd = etcd
-        self.told = told
-        self.members = members
-        self.first = [one.name for one in members if one.started and not one.learner]
-        self.ids = {}
+class _Group(Members):
+    """The members of one cluster, from nothing to what is told."""
 
     async def bring(self):
         living = [one.name for one in self.members if one.lives]
         voters = [one.name for one in self.members if one.stays and not one.learner]
         leader = self._leader(living, voters)
         if len({self.etcd.etcd_name(name) for name in self.first}) < len(self.first):
-            raise NotReal('state.etcd.members: two members of the real etcd have two names.')
+            raise NotReal('state.etcd.members: two of them have one name, and those of the real etcd each their own.')
         for name in self.first:
+            self.etcd.processes[name].wipe()
             self.etcd.run(name, self.first)
         await self._leading(self.first)
         for one in self.members:
@@ -125,10 +90,14 @@ class _Group:
                 await self._until(lambda name=one.name: not self.etcd.processes[name].running, f'{one.name} has left')
         await self._fill()
         await self._alarm()
+        await self._empty()
         await self._lead(leader)
+        await self._corrupt()
         for one in self.members:
             if not one.lives and self.etcd.processes[one.name].running:
+                self._dead.add(one.name)
                 self.etcd.end(one.name)
+                await self._try_in_vain(one.name)
         await self._settled(living, leader)
 
     def _leader(self, living, voters):
@@ -152,36 +121,6 @@ class _Group:
                 and all(status.get('leader') for status in statuses.values())
         await self._until(follow, f'{", ".join(names)} follow one leader')
 
-    async def _statuses(self, names):
-        async def ask(name):
-            try:
-                async with asyncio.timeout(2):
-                    return name, await self.etcd.local(name).call('Status')
-            except (TimeoutError, EtcdError):
-                return name, None
-        return {name: status for name, status in await asyncio.gather(*map(ask, names)) if status}
-
-    async def _until(self, holds, what):
-        for _look in range(int(_WITHIN / _PAUSE)):
-            held = holds()
-            if await held if asyncio.iscoroutine(held) else held:
-                return
-            await asyncio.sleep(_PAUSE)
-        raise NotReal(f'The real etcd did not come so far within {_WITHIN:.0f} s: {what}.')
-
-    async def _call(self, method, **fields):
-        """A call on the member that leads, again while a change before it is not everywhere yet."""
-        for _attempt in range(int(_WITHIN / _PAUSE)):
-            statuses = await self._statuses(self.first)
-            name = next((name for name, status in statuses.items() if status.get('leader') == status['header']['member_id']), self.first[0])
-            try:
-                return await self.etcd.local(name).call(method, **fields)
-            except EtcdError as error:
-                if str(error) not in ('etcdserver: unhealthy cluster', 'etcdserver: no leader', 'etcdserver: leader changed'):
-                    raise
-            await asyncio.sleep(_PAUSE)
-        raise NotReal(f'The real etcd did not become healthy within {_WITHIN:.0f} s.')
-
     async def _join(self, one):
         """A member that is added later: it is started where it ever was."""
         url = f'https://{self.etcd._endpoint(one.name, PEER_PORT)}'
@@ -191,48 +130,6 @@ class _Group:
             self.etcd.run(one.name, [self.etcd.name_of(member) for member in answer['members']], 'existing')
             await self._leading([*self.first, one.name])
 
-    async def _fill(self):
-        """Write and delete until the database is as large as told, and as full."""
-        given, full = self.told.given, any(alarm == 'NOSPACE' for _member, alarm in self.told.alarms)
-        if given['db_mb'] == _DEFAULTS['db_mb'] and given['in_use_mb'] == _DEFAULTS['in_use_mb'] and not full:
-            return
-        size = given['quota_mb'] if full else given['db_mb'] - _BELOW
-        written = []
-        for number in itertools.count():
-            status = (await self._statuses(self.first[:1])).get(self.first[0])
-            if status and status['db_size'] >= size * MIB:
-                break
-            try:
-                await self._call('Put', key=f'/filled/{number:04d}'.encode(), value=bytes(256 * 1024))
-            except EtcdError as error:
-                if 'space exceeded' not in str(error):
-                    raise
-                break
-            written.append(number)
-        keep = int(min(given['in_use_mb'], size) * 4)
-        if keep < len(written):
-            answer = await self._call('DeleteRange', key=f'/filled/{keep:04d}'.encode(), range_end=b'/filled0')
-            await self._call('Compact', revision=answer['header']['revision'], physical=True)
-
-    async def _alarm(self):
-        """A full member raises its alarm when it is written to; no etcd of a test is corrupt by itself."""
-        for member, alarm in self.told.alarms:
-            name = next((name for name, known in self.told.ids.items() if known == member), None)
-            if name not in self.ids:
-                continue
-            if alarm == 'CORRUPT':
-                await self._call('Alarm', action='ACTIVATE', member_id=self.ids[name], alarm='CORRUPT')
-                continue
-
-            async def full(name=name):
-                try:
-                    await self.etcd.local(name).call('Put', key=b'/filled/last', value=bytes(1024 * 1024))
-                except EtcdError as error:
-                    return any(f'memberID:{self.ids[name] % 2 ** 64} ' in text for text in (await self._statuses([name]))[name].get('errors', ())) \
-                        and 'space exceeded' in str(error)
-                return False
-            await self._until(full, f'{name} is full')
-
     async def _lead(self, leader):
         """Leadership goes to C(leader); where nobody is to lead, to one that dies."""
         name = leader or next((one.name for one in self.members if one.started and one.stays and not one.learner and not one.lives), None)
@@ -241,13 +138,21 @@ class _Group:
         if (await self._statuses([name]))[name].get('leader') != self.ids[name]:
             await self._call('MoveLeader', target_id=self.ids[name])
 
+    async def _try_in_vain(self, name):
+        """Where the configuration has a flag that etcd does not know, its log says so."""
+        node = self.told.model.nodes.get(name)
+        if node is not None and node.config.unknown_etcd_flag:
+            self.etcd.run(name)
+            await self._until(lambda: not self.etcd.processes[name].running, f'{name} does not know its flag')
+
     async def _settled(self, living, leader):
         """Wait until those that live say what is told: who leads, or that nobody does."""
         wanted = self.ids[leader] if leader else 0
 
         async def said():
             statuses = await self._statuses(living)
-            return len(statuses) == len(living) and all(status.get('leader', 0) == wanted for status in statuses.values())
+            return len(statuses) == len(living) and all(status.get('leader', 0) == wanted for status in statuses.values()) \
+                and len({status.get('storage_version') for status in statuses.values()}) < 2
         await self._until(said, f'{", ".join(living) or "nobody"} {"follow " + leader if leader else "without a leader"}')
 
 

@@ -103,6 +103,8 @@ class Client:
     def _again(self, method, error):
         if str(error) == _FOR_LEARNERS and len(self._endpoints) > 1:
             return True
+        if error.code in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED):
+            return True  # etcd's own time is over, the caller's is not
         return method in _REPEATABLE and error.code == grpc.StatusCode.UNAVAILABLE
 
     async def _once(self, method, leader, fields):

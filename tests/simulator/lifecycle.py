@@ -244,7 +244,9 @@ def etcd_exited(node, code, lines):
 
 
 def _start_again(node):
-    if node.reachable and node.service('etcd')[0] == 'Waiting' and node.name not in node.model.etcd.removed:
+    if node.name in node.model.etcd.removed:
+        _loop(node)
+    elif node.reachable and node.service('etcd')[0] == 'Waiting':
         _events(node, 'etcd', [('Running', _TASK.format(service='etcd', pid=services.PIDS['etcd'] + 1))])
         node.services['etcd'] = ('Running', 'OK')
         node.model.etcd.settle()
@@ -287,25 +289,30 @@ def _learn(node):
     if etcd.learners or not etcd.leading:
         join(node)
         return
-    etcd.add(node, learner=True)
+    try:
+        etcd.add(node, learner=True)
+    except Refused:
+        join(node)
+        return
     node.services['etcd'] = ('Running', 'Fail')
     node.model.changed()
     node.model.timeline.later(timeline.PROMOTION, lambda: _promote(node.model))
 
 
 def _promote(model):
-    """Learners that run and have not been at it for long become voters."""
+    """Learners that run and have not been at it for long become voters; what cannot yet is tried again, as Talos does for a while (edge-cases 51)."""
     etcd = model.etcd
     for name in list(etcd.learners):
         node = model.nodes.get(name)
-        if node and etcd.runs(node) and etcd.leading and model.clock.now() - node.boot < timeline.YOUNG:
-            if not etcd.promote(name):
-                model.timeline.later(timeline.PROMOTION, lambda: _promote(model))
-                continue
-            _runs(node)
-            for other in model.control_planes:
-                if other.reachable and not etcd.is_member(other) and other.service('etcd')[0] == 'Preparing':
-                    join(other)
+        if node is None or model.clock.now() - node.boot >= timeline.YOUNG:
+            continue
+        if not (etcd.runs(node) and etcd.leading and etcd.promote(name)):
+            model.timeline.later(timeline.PROMOTION, lambda: _promote(model))
+            return
+        _runs(node)
+        for other in model.control_planes:
+            if other.reachable and not etcd.is_member(other) and other.service('etcd')[0] == 'Preparing':
+                join(other)
 
 
 def _runs(node):

@@ -53,13 +53,13 @@ class Real(Bed):
         assert not check or done.returncode == 0, done.stderr
         return json.loads(done.stdout) if done.returncode == 0 else done.stderr
 
-    def ctl(self, name, *arguments, port=OWN[CLIENT_PORT]):
-        """A run of etcdctl."""
+    def ctl(self, name, *arguments, port=OWN[CLIENT_PORT], given=None):
+        """A run of etcdctl, C(given) on its standard input."""
         keys = self.etcd.directory
         return subprocess.run([
             programs.path('etcdctl'), f'--endpoints=https://{self.etcd.addresses[name]}:{port}', f'--cacert={keys}/ca.crt',
             f'--cert={keys}/server.crt', f'--key={keys}/server.key', '--command-timeout=20s', *arguments],
-            capture_output=True, text=True, env={}, check=False)
+            capture_output=True, text=True, env={}, check=False, input=given)
 
     def until(self, holds, what):
         """Wait until C(holds()) is true, and return that."""
@@ -70,6 +70,11 @@ class Real(Bed):
                 return held
             time.sleep(0.1)
         raise AssertionError(f'it did not come so far: {what}')
+
+    def remove(self, name):
+        """Remove a member; etcd wants its members to have known each other for five seconds."""
+        member = int(self.etcd.ids[name], 16)
+        self.until(lambda: self.talos('cp-1', 'EtcdRemoveMemberByID', member_id=member) == {}, f'{name} is removed')
 
     def leader(self):
         """The name of the member that leads, None without one."""
