@@ -154,7 +154,7 @@ def arguments(name, address, pki, version, cluster=None, state='new', extra=()):
         'listen-client-urls': f'https://{host}:{OWN[CLIENT_PORT]}', 'listen-peer-urls': f'https://{host}:{OWN[PEER_PORT]}',
         'client-cert-auth': 'true', 'cert-file': f'{pki}/server.crt', 'key-file': f'{pki}/server.key', 'trusted-ca-file': f'{pki}/ca.crt',
         'peer-client-cert-auth': 'true', 'peer-cert-file': f'{pki}/server.crt', 'peer-key-file': f'{pki}/server.key',
-        'peer-trusted-ca-file': f'{pki}/ca.crt', **_OF_TALOS(version), **new, **dict(extra), **_OURS(version)}
+        'peer-trusted-ca-file': f'{pki}/ca.crt', **_of_talos(version), **new, **dict(extra), **_of_tests(version)}
     return [f'--{key}={value}' for key, value in sorted(given.items())]
 
 
@@ -162,14 +162,14 @@ def _host(address):
     return f'[{address}]' if ':' in address else address
 
 
-def _OF_TALOS(version):
+def _of_talos(version):
     if version >= (3, 7):
         return {'feature-gates': 'InitialCorruptCheck=true,CompactHashCheck=true', 'watch-progress-notify-interval': '5s'}
     return {'experimental-initial-corrupt-check': 'true', 'experimental-compact-hash-check-enabled': 'true',
             'experimental-watch-progress-notify-interval': '5s'}
 
 
-def _OURS(version):
+def _of_tests(version):
     """Nothing is written through to a disk, so nothing waits for one; and no machine that is busy with tests looks like a slow disk."""
     return {'unsafe-no-fsync': 'true', 'heartbeat-interval': '100', 'election-timeout': '1000',
             'warning-apply-duration' if version >= (3, 6) else 'experimental-warning-apply-duration': '10s'}
