@@ -19,9 +19,9 @@ FAULTS = {
     'a control plane node is off': (
         {'nodes': {'cp-3': {'reachable': False}}, 'etcd': {'reachable': ['cp-1', 'cp-2']}},
         'etcd to be healthy', 'dial tcp {cp-3}:50000: connect: connection refused'),
-    'etcd members are not the same everywhere': (
-        {'etcd': {'same_list_on': ['cp-1', 'cp-2']}},
-        'etcd members to be consistent across nodes', 'expected to have [cp-3] members, got [cp-1 cp-2 cp-3]'),
+    'a member of etcd has no machine': (
+        {'etcd': {'members': {'cp-1': '1' * 16, 'cp-2': '2' * 16, 'cp-3': '3' * 16, 'gone': '4' * 16}, 'member_addresses': {'gone': '10.5.0.99'}}},
+        'etcd members to be control plane nodes', 'are not subset of control plane node ips'),
     'a worker is off': (
         {'nodes': {'w-1': {'reachable': False}}},
         'apid to be ready', 'dial tcp {w-1}:50000: connect: connection refused'),
