@@ -22,6 +22,7 @@ import h2.exceptions
 import h2.settings
 import hyperframe.frame
 
+from tests.bed.pauses import forever
 from tests.bed.tls import SecureProtocol, SecureServer
 
 OK = 0
@@ -128,7 +129,7 @@ class Call:
 
     async def forever(self):
         """Never returns; ends by cancellation when the client gives up, goes away, or the server stops."""
-        await asyncio.get_running_loop().create_future()
+        await forever()
 
     async def reset(self, code=h2.errors.ErrorCodes.INTERNAL_ERROR):
         """End the stream with RST_STREAM, without a status."""

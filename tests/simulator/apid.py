@@ -10,6 +10,7 @@ import time
 
 from tests.bed import pki
 from tests.bed.grpc_server import INTERNAL, INVALID_ARGUMENT, OK, PERMISSION_DENIED, UNAVAILABLE, UNIMPLEMENTED, Status
+from tests.bed.pauses import forever
 from tests.simulator import cosi, machine, rbac
 from tests.simulator.faults import ANYWHERE, StreamReset
 from tests.simulator.protobuf import append_message, raw_fields
@@ -36,7 +37,7 @@ class Apid:
 
     async def __call__(self, call):
         if self.node.frozen:
-            await call.forever()
+            await forever()
         self.node.model.timeline.run()
         request = await call.request() or b''
         roles = set(pki.roles(call.peer))
@@ -74,7 +75,7 @@ class Apid:
         if not found.reachable or found.faults.closed == ANYWHERE:
             raise _unavailable(f'transport: Error while dialing: dial tcp {_bracketed(address)}:50000: connect: connection refused')
         if found.frozen or found.faults.black_hole == ANYWHERE:
-            await asyncio.get_running_loop().create_future()
+            await forever()
         self._verify(found, target)
         return found
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from tests.bed import pki
 from tests.bed.grpc_server import ALREADY_EXISTS, FAILED_PRECONDITION, INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED, UNKNOWN, Status
+from tests.bed.pauses import forever
 from tests.simulator import config_documents as documents
 from tests.simulator import lifecycle, snapshot
 from tests.simulator.etcd import Refused
@@ -232,7 +233,7 @@ async def _forfeit_leadership(node, _request, send):
     etcd = node.model.etcd
     await _through_any(node)
     if not etcd.runs(node):
-        await asyncio.get_running_loop().create_future()
+        await forever()
     members = etcd.members(node)
     if len(members) == 1:
         raise Status(UNKNOWN, 'failed to forfeit leadership: cannot forfeit leadership, only one member')
@@ -274,7 +275,7 @@ async def _snapshot(node, _request, send):
 async def _local(node):
     """A call on the member of this machine: it hangs where none runs."""
     if not node.model.etcd.runs(node):
-        await asyncio.get_running_loop().create_future()
+        await forever()
 
 
 METHODS = {f'/machine.MachineService/{name}': method for name, method in {

@@ -4,9 +4,8 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from tests.bed.grpc_server import INTERNAL, Status
+from tests.bed.pauses import forever, pause
 from tests.simulator import rbac, resource_types, values
 from tests.simulator.protobuf import append_message
 from tests.simulator.schema import MESSAGES
@@ -48,9 +47,9 @@ class Faults:
     async def before(self, path, request):
         """What a call meets before it is answered: a delay, or silence."""
         if self._delay:
-            await asyncio.sleep(self._delay)
+            await pause(self._delay)
         if self._hanging and _named(path, request) & set(self._hanging):
-            await asyncio.get_running_loop().create_future()
+            await forever()
 
     def sender(self, path, request, send):
         """C(send), or one that spoils what is sent."""

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import re
@@ -13,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
+from tests.bed.pauses import forever
 from tests.simulator import kubernetes_health, kubernetes_lists, kubernetes_rbac, kubernetes_writes
 from tests.simulator.kubernetes_objects import Refusal
 
@@ -41,7 +41,7 @@ class KubernetesApi:
 
     async def __call__(self, request):
         if self.node.frozen:
-            await asyncio.get_running_loop().create_future()
+            await forever()
         url = urlsplit(request.path)
         path, query = url.path.rstrip('/') or '/', parse_qs(url.query, keep_blank_values=True)
         try:

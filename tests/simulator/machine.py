@@ -14,6 +14,7 @@ import time
 from datetime import timedelta
 
 from tests.bed.grpc_server import INVALID_ARGUMENT, UNIMPLEMENTED, UNKNOWN, Status
+from tests.bed.pauses import forever
 from tests.simulator import changes, containers, hardware, logs, services, storage
 from tests.simulator.resource import timestamp
 from tests.simulator.schema import MESSAGES
@@ -90,7 +91,7 @@ def _listeners(node):
 
 async def _etcd_status(node, _request, send):
     if not node.model.etcd.runs(node):
-        await _forever()
+        await forever()
     await _answer(send, 'EtcdStatusResponse', {'member_status': node.model.etcd.status(node)})
 
 
@@ -112,7 +113,7 @@ async def _etcd_member_list(node, request, send):
 async def _etcd_alarm_list(node, _request, send):
     etcd = node.model.etcd
     if etcd.runs(node) and node.name not in etcd.learners and not etcd.has_quorum(node):
-        await _forever()
+        await forever()
     try:
         await _linearizable(node)
     except Status as status:
@@ -125,7 +126,7 @@ async def _linearizable(node):
     """What a linearizable etcd call meets: nobody there, a learner, no leader, or what the scenario says."""
     etcd = node.model.etcd
     if not etcd.runs(node):
-        await _forever()
+        await forever()
     if node.name in etcd.learners:
         raise Status(UNKNOWN, 'etcdserver: rpc not supported for learner')
     if etcd.given.get('member_list_api'):
@@ -209,10 +210,6 @@ async def _kubeconfig(node, _request, send):
     with gzip.GzipFile(fileobj=archive, mode='wb') as file:
         file.write(header.tobuf(tarfile.USTAR_FORMAT) + content)
     await send(MESSAGES.encode('Data', {'bytes': archive.getvalue()}))
-
-
-async def _forever():
-    await asyncio.get_running_loop().create_future()
 
 
 async def _answer(send, name, message):

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The collection's client in the process of the simulated cluster: connections and their TLS are real, calls go to the machine at once.
 
-HTTP/2 and TLS of each call cost more than what is asked for; without them a hundred machines are read in seconds.
+HTTP/2 and TLS of each call cost more than what is asked for; without them a hundred machines are read in seconds. A call that a machine
+will not answer before the deadline misses it after an instant, and only such a call does.
 """
 
 from __future__ import annotations
@@ -14,14 +15,18 @@ from concurrent.futures import TimeoutError as NotDone
 from ansible_collections.talosops.talos.plugins.module_utils.api import connection as channels
 from ansible_collections.talosops.talos.plugins.module_utils.api import status
 from tests.bed.grpc_server import INTERNAL, Status
+from tests.bed.pauses import Missed, expect
 
 _SENT_EVERY = 64
+_MISSED_AFTER = 0.2
+_PATIENCE = 6  # a simulated machine that says nothing of waiting is only as slow as this process
 
 
 @contextlib.contextmanager
 def calls(cluster):
     """While it lasts every Client's calls on this cluster's machines are made so."""
     before = channels.Connection
+    patience = 1 if cluster.model.state['etcd'].get('real') else _PATIENCE
 
     class Connection(before):
         """A connection of which only the calls are another's business."""
@@ -38,10 +43,10 @@ def calls(cluster):
                 return
             call = _Call(method, request, metadata, cluster.client_certificate)
             failed = None
-            running = asyncio.run_coroutine_threadsafe(cluster.handler(node)(call), cluster.loop)
+            running = asyncio.run_coroutine_threadsafe(_answer(cluster.handler(node), call, timeout), cluster.loop)
             try:
-                running.result(timeout)
-            except NotDone:
+                running.result(timeout * patience)
+            except (NotDone, Missed):
                 running.cancel()
                 failed = 'DEADLINE_EXCEEDED', 'Deadline Exceeded'
             except Status as error:
@@ -55,6 +60,15 @@ def calls(cluster):
         yield
     finally:
         channels.Connection = before
+
+
+async def _answer(handler, call, timeout):
+    expect(timeout)
+    try:
+        await handler(call)
+    except Missed:
+        await asyncio.sleep(_MISSED_AFTER)
+        raise
 
 
 class _Call:
@@ -77,9 +91,6 @@ class _Call:
         self.sent.append(message)
         if len(self.sent) % _SENT_EVERY == 0:
             await asyncio.sleep(0)
-
-    async def forever(self):
-        await asyncio.get_running_loop().create_future()
 
     async def reset(self):
         raise Status(INTERNAL, 'stream terminated by RST_STREAM with error code: INTERNAL_ERROR')
