@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import ipaddress
 
-import yaml
-
 from tests.simulator import config_documents as documents
 from tests.simulator import go_yaml, kubernetes_resources
 from tests.simulator.kubernetes_resources import values as _values
@@ -135,7 +133,7 @@ def kubelet_specs(node):
         **({'cloud-provider': ['external']} if node.model.setup.get('cloud_provider') else {}),
         **({'node-ip': [','.join(addresses)]} if addresses else {}), **node.config.kubelet_arguments,
     }
-    config = yaml.safe_load(_KUBELET_CONFIG)
+    config = go_yaml.load(_KUBELET_CONFIG)
     config |= {'clusterDNS': [str(service.network_address + 10)], 'staticPodURL': _STATIC_PODS}
     if node.control_plane and not node.model.setup.get('allow_scheduling_on_control_planes'):
         config['registerWithTaints'] = [{'effect': 'NoSchedule', 'key': 'node-role.kubernetes.io/control-plane'}]

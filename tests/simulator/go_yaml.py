@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from decimal import Decimal
 from functools import lru_cache
@@ -29,6 +30,16 @@ Loader.yaml_implicit_resolvers = {
     for key, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 Loader.add_implicit_resolver('tag:yaml.org,2002:float', re.compile(r'^[-+]?[0-9]+(\.[0-9]+)?[eE][-+]?[0-9]+$'), list('-+0123456789'))
+
+
+def load(text):
+    """The document, each time anew for a caller that changes it, and parsed once."""
+    return pickle.loads(_pickled(text))
+
+
+@lru_cache(maxsize=1024)
+def _pickled(text):
+    return pickle.dumps(yaml.load(text, Loader=Loader))
 
 
 def dump(value):

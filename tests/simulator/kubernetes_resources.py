@@ -214,16 +214,7 @@ def _filled(node, file, name):
     token_id, _dot, secret = (node.config.cluster.get('token') or '.').partition('.')
     words = (('endpoint', network['endpoint']), ('pod', ','.join(network['pod'])), ('service', ','.join(network['service'])), ('dns', _dns(node)),
              ('kubernetes', kubernetes), ('version', kubernetes.lstrip('v')), ('token_id', token_id), ('token_secret', secret))
-    return _parsed(file, name, words)
-
-
-@functools.lru_cache(maxsize=256)
-def _text(file, name, words):
     text = _templates(file)[name]
     for word, value in words:
         text = text.replace(f'{{{word}}}', value)
-    return text
-
-
-def _parsed(file, name, words):
-    return yaml.load(_text(file, name, words), Loader=go_yaml.Loader)
+    return go_yaml.load(text)
