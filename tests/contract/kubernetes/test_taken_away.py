@@ -81,7 +81,7 @@ def at(monkeypatch, path, act):
 def test_the_api_server_ends_while_it_is_read(sick, plane, monkeypatch):
     one, before = sick
     try:
-        with at(monkeypatch, '/version', lambda: plane.server.stop()) as asked:
+        with at(monkeypatch, '/version', plane.server.stop) as asked:
             snapshot, told = report(one)
     finally:
         plane.start_server()

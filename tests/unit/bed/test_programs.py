@@ -83,7 +83,7 @@ def test_one_that_is_started_again_has_said_nothing_yet():
         first.wait(lambda: 'first' in first.log())
         first.stop()
         then = programs.start('one', ['sh', '-c', 'echo then; exec sleep 600'])
-        then.wait(lambda: then.log())
+        then.wait(then.log)
         assert then.log() == 'then\n'
 
 

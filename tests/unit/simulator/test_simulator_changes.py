@@ -415,10 +415,12 @@ def test_a_cluster_is_bootstrapped_and_the_others_join():
         assert 'Bootstrap requested' in [event['msg'] for event in bed.service('cp-1', 'etcd')['events']['events']]
         assert bed.raw('cp-1', 'Bootstrap', ('BootstrapRequest', {})) == (6, 'etcd data directory is not empty')
         bed.cluster.skip(1.5)
-        assert {name: kind for name, (kind, _member) in bed.members('cp-1').items()} == {'cp-1': 'voter'}
-        bed.cluster.skip(1)
-        assert sorted(kind for kind, _member in bed.members('cp-1').values()) == ['learner', 'voter']
-        bed.cluster.skip(20)
+        assert bed.members('cp-1')['cp-1'][0] == 'voter'  # on a busy machine the next one has come in the meantime
+        seen = set()
+        for _second in range(22):
+            bed.cluster.skip(1)
+            seen.add(tuple(sorted(kind for kind, _member in bed.members('cp-1').values())))
+        assert ('learner', 'voter') in seen
         assert {name: kind for name, (kind, _member) in bed.members('cp-3').items()} == dict.fromkeys(('cp-1', 'cp-2', 'cp-3'), 'voter')
         assert len({member for _kind, member in bed.members('cp-3').values()}) == 3
         assert bed.service('cp-3', 'etcd')['state'] == 'Running'
