@@ -20,7 +20,7 @@
 #   make programs   build these programs with Go, unless the cache has them          [TIERS="etcd …"]
 #
 # Variables: PYTHON, VENV, CONSTRAINTS (tests/constraints-oldest.txt for the lower bounds), WORKERS,
-# LEAVE_OUT (directories of tests).
+# LEAVE_OUT (directories or files of tests).
 
 PYTHON := $(or $(PYTHON),$(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done))
@@ -36,7 +36,7 @@ GO = $(shell command -v go)
 COMMA = ,
 COLLECTIONS = $(CURDIR)/.build/collections
 RUN = env -u HTTPS_PROXY -u https_proxy $(BIN)/python
-PYTEST = $(RUN) -m pytest -q -n $(WORKERS) --dist loadfile
+PYTEST = $(RUN) -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 export PATH := $(BIN):$(PATH)
 export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 COLLECTIONS = ROOT / '.build' / 'collections'
+# Files that take minutes begin first, so that no worker is left alone with one of them at the end.
+_LONG = ('integration/scenarios', 'integration/doors', 'unit/remedies', 'unit/tasks')
 
 
 def _link():
@@ -29,3 +31,8 @@ for path in (str(ROOT), str(COLLECTIONS)):
     if path not in sys.path:
         sys.path.insert(0, path)
 os.environ.setdefault('ANSIBLE_COLLECTIONS_PATH', str(COLLECTIONS))
+
+
+def pytest_collection_modifyitems(items):
+    directories = [ROOT / 'tests' / name for name in _LONG]
+    items.sort(key=lambda item: directories.index(item.path.parent) if item.path.parent in directories else len(directories))
