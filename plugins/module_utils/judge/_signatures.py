@@ -1023,7 +1023,7 @@ SIGNATURES = (
         'id': 'etcd.peer_unhealthy',
         'section': 'etcd.some_pre',
         'sources': ('etcd log',),
-        'pattern': 'prober detected unhealthy status.*"remote-peer-id":"(?P<peer>[0-9a-f]+)"',
+        'pattern': 'prober detected unhealthy status.*"remote-peer-id":"(?P<peer>[0-9a-f]+)".*"error":',
         'needles': ('prober detected unhealthy status',),
         'severity': 'error',
         'transient': ('peer reboot',),
@@ -1031,8 +1031,8 @@ SIGNATURES = (
         'meaning': 'The member runs, and this one does not reach it: they cannot exchange what etcd writes.',
         'remedy': 'Let TCP port 2380 through between all control plane nodes, in both directions.',
         'not_when': (
-            "the peer is rebooting (< 5 min) or its etcd never started (then the peer's own service state is the "
-            'root)'
+            'its first probe has no answer yet (then there is no error in the line), the peer is rebooting (< 5 m'
+            "in) or its etcd never started (then the peer's own service state is the root)"
         ),
         'judged_by': 'etcd.some_pre.log_sign',
         'reference': 'https://github.com/etcd-io/etcd/issues/13196',

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -149,6 +150,16 @@ def test_a_peer_that_is_not_up_speaks_for_itself(change):
     if change == 'silent':
         unreachable(peer)
     assert only_lines(snapshot) == {}
+
+
+def test_a_peer_whose_first_probe_has_no_answer_yet():
+    """etcd looks five seconds after its start, and says so of a peer of which it knows nothing yet, without an error."""
+    snapshot = metal()
+    machine = prepared(snapshot, 'etcd.peer_unhealthy')
+    assert len(only_lines(snapshot)) == 1
+    said = machine.logs['etcd'].value
+    machine.logs['etcd'] = Datum('read', re.sub(r',"error":"[^"]*"', '', said))
+    assert machine.logs['etcd'].value != said and only_lines(snapshot) == {}
 
 
 def test_a_full_disk_that_is_not_full_any_more():
