@@ -81,8 +81,8 @@ class Ports:
             ends.append(far)
             connection = _Connection(self.name, writer)
             await _until_one_ends(self._pass(reader, far, connection), self._pass(near, writer, connection))
-        except OSError:
-            pass  # nobody listens there, or one end is gone
+        except (OSError, asyncio.CancelledError):
+            pass  # nobody listens there, one end is gone, or these ports are closed
         finally:
             self._open.discard(task)
             for end in ends:

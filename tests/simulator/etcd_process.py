@@ -123,6 +123,13 @@ class Process:
         shutil.rmtree(self.data, ignore_errors=True)
 
     @property
+    def is_made(self):
+        """Whether it has a log of raft, so knows of which members its cluster is."""
+        with contextlib.suppress(OSError):
+            return any((self.data / 'member' / 'wal').iterdir())
+        return False
+
+    @property
     def is_empty(self):
         """Whether its data directory is."""
         with contextlib.suppress(OSError):

@@ -106,17 +106,25 @@ class RealEtcd(SeenEtcd):
         node = self.model.nodes.get(name)
         return node.short_name if node else name
 
-    def run(self, name, cluster=None, state='new'):
-        """Start a member's process; C(cluster) are the names of its first members, this one among them, none for one with data."""
+    def run(self, name, cluster=None, state='new', served=True):
+        """Start a member's process; C(cluster) are the names of its first members, this one among them, none for one with data.
+
+        C(served): its ports are open from the beginning.
+        """
         address = self.addresses[name]
-        if name not in self._ports:
-            self._ports[name] = self._forwarding.serve(Ports(name, address, self._network))
+        if served:
+            self.serve(name)
         node = self.model.nodes.get(name)
         extra = node.config.etcd_arguments if node else self._quota_arguments
         if cluster is not None:  # it was made a member before anybody gave it a flag that it does not know
             extra = {key: value for key, value in extra.items() if not node or key != node.config.unknown_etcd_flag}
         first = None if cluster is None else {self.etcd_name(one): self.addresses[one] for one in cluster}
         self.processes[name].start(arguments(self.etcd_name(name), address, self.directory, self.version, first, state, extra))
+
+    def serve(self, name):
+        """Open the ports under which a member is reached."""
+        if name not in self._ports:
+            self._ports[name] = self._forwarding.serve(Ports(name, self.addresses[name], self._network))
 
     @property
     def _quota_arguments(self):

@@ -77,10 +77,7 @@ class _Group(Members):
         leader = self._leader(living, voters)
         if len({self.etcd.etcd_name(name) for name in self.first}) < len(self.first):
             raise NotReal('state.etcd.members: two of them have one name, and those of the real etcd each their own.')
-        for name in self.first:
-            self.etcd.processes[name].wipe()
-            self.etcd.run(name, self.first)
-        await self._leading(self.first)
+        await self._begin()
         for one in self.members:
             if one.learner or not one.started:
                 await self._join(one)
@@ -100,6 +97,19 @@ class _Group(Members):
                 await self._try_in_vain(one.name)
         await self._settled(living, leader)
 
+    async def _begin(self):
+        """The first members start. Each asks the others first whether it is one already, and waits a second for each that has nothing to say yet:
+
+        so they are refused by each other's ports until all have asked.
+        """
+        for name in self.first:
+            self.etcd.processes[name].wipe()
+            self.etcd.run(name, self.first, served=False)
+        await self._until(lambda: all(self.etcd.processes[name].is_made for name in self.first), f'{", ".join(self.first)} know of each other')
+        for name in self.first:
+            self.etcd.serve(name)
+        await self._leading(self.first)
+
     def _leader(self, living, voters):
         """Who is to lead, None for nobody."""
         leader = self.told.given.get('leader')
@@ -113,12 +123,15 @@ class _Group(Members):
         return leader if majority else None
 
     async def _leading(self, names):
-        """Wait until all of them follow one leader."""
+        """Wait until all of them follow one leader, and each has its database in the form of its version, which it brings it into then."""
+        major, minor, _patch = self.etcd.version
+        form = f'{major}.{minor}.0' if (major, minor) >= (3, 6) else None
+
         async def follow():
             statuses = await self._statuses(names)
             self.ids |= {name: status['header']['member_id'] for name, status in statuses.items()}
             return len(statuses) == len(names) and len({status.get('leader', 0) for status in statuses.values()} - {0}) == 1 \
-                and all(status.get('leader') for status in statuses.values())
+                and all(status.get('leader') and status.get('storage_version') == form for status in statuses.values())
         await self._until(follow, f'{", ".join(names)} follow one leader')
 
     async def _join(self, one):
@@ -151,8 +164,7 @@ class _Group(Members):
 
         async def said():
             statuses = await self._statuses(living)
-            return len(statuses) == len(living) and all(status.get('leader', 0) == wanted for status in statuses.values()) \
-                and len({status.get('storage_version') for status in statuses.values()}) < 2
+            return len(statuses) == len(living) and all(status.get('leader', 0) == wanted for status in statuses.values())
         await self._until(said, f'{", ".join(living) or "nobody"} {"follow " + leader if leader else "without a leader"}')
 
 
