@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 from ansible_collections.talosops.talos.plugins.module_utils.tasks import access, judged
 from tests.conftest import ROOT
@@ -20,6 +22,7 @@ from tests.tools.direct import calls
 
 _SIZES = ('db_mb', 'in_use_mb', 'quota_mb')
 _FULL_MB = 24
+_MARKS = re.compile(r'[,()]')
 _NUMBERS = re.compile(r'\d+(\.\d+)?(?=%| (?:MiB|s|min|h|d)\b)|\d{4}-\d\d-\d\dT[\d:.]+Z')
 
 
@@ -62,7 +65,13 @@ def sorted_out():
 
 def differences(read):
     """What is found on one of the two alone: (on the modelled etcd, on the real one)."""
-    modelled, real = (findings(diagnosed(read, which)) for which in (False, True))
+    if read.state['setup'].get('names'):  # which resolve in the whole process
+        modelled, real = diagnosed(read, False), diagnosed(read, True)
+    else:
+        with _running(read, False) as cluster, ThreadPoolExecutor(1) as pool:
+            told = pool.submit(_report, cluster)
+            real, modelled = diagnosed(read, True), told.result()
+    modelled, real = findings(modelled), findings(real)
     return [one for one in modelled if one not in real], [one for one in real if one not in modelled]
 
 
@@ -72,16 +81,26 @@ def _times(value, part):
 
 def diagnosed(read, real, fault=None):
     """The report of a scenario, with names in the place of ids and the scenario's own addresses. C(fault(cluster)) is done before."""
+    with _running(read, real) as cluster:
+        if fault:
+            fault(cluster)
+        return _report(cluster)
+
+
+@contextlib.contextmanager
+def _running(read, real):
     state = copy.deepcopy(read.state)
     state['etcd']['real'] = real
     with Cluster(Scenario(state, read.expected, read.source)) as cluster, calls(cluster):
-        if fault:
-            fault(cluster)
-        found = access.find({'talosconfig': str(cluster.directory / 'talosconfig')})
-        patience = 1 + len(cluster.nodes) / 20
-        snapshot = access.gather({'access': found, 'timeout': 15 * patience, 'deadline': 120 * patience, 'proxy': cluster.proxy}, None)
-        report = cluster.model.original(json.loads(json.dumps(judged.anew(snapshot, judged.settings({})))))
-        return json.loads(_without_ids(json.dumps(report), {**cluster.model.etcd.ids}))
+        yield cluster
+
+
+def _report(cluster):
+    found = access.find({'talosconfig': str(cluster.directory / 'talosconfig')})
+    patience = 1 + len(cluster.nodes) / 20
+    snapshot = access.gather({'access': found, 'timeout': 15 * patience, 'deadline': 120 * patience, 'proxy': cluster.proxy}, None)
+    report = cluster.model.original(json.loads(json.dumps(judged.anew(snapshot, judged.settings({})))))
+    return json.loads(_without_ids(json.dumps(report), {**cluster.model.etcd.ids}))
 
 
 def _without_ids(text, ids):
@@ -92,10 +111,10 @@ def _without_ids(text, ids):
 
 
 def findings(report):
-    """What was found, in any order: (verdict, check, subject, words of the title).
+    """What was found, in any order: (verdict, check, subject, words of the title without marks between them).
 
     Words stand in any order, for etcd lists its members by ids that nobody chooses; sizes and times are left out, which are not the same
     to the byte and second.
     """
-    return sorted((one['verdict'], one['check'], str(one['subject']), ' '.join(sorted(_NUMBERS.sub('#', one['title']).replace(',', ' ').split())))
+    return sorted((one['verdict'], one['check'], str(one['subject']), ' '.join(sorted(_MARKS.sub(' ', _NUMBERS.sub('#', one['title'])).split())))
                   for one in report['findings'])
