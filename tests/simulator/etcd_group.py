@@ -17,11 +17,14 @@ from tests.simulator.scenario import DEFAULTS, ScenarioError
 
 MIB = 1024 * 1024
 DEFAULT = yaml.safe_load(DEFAULTS)['etcd']
-_WITHIN, _PAUSE = 60.0, 0.05
+_WITHIN, _ANSWERS_WITHIN, _PAUSE = 120.0, 10.0, 0.05
 _BELOW = 0.3
 # A member is full when it refuses this much.
 _LAST_WRITE = 512 * 1024
 _SMALL = 20
+# What etcd says while it is busy with itself.
+_AGAIN = ('etcdserver: unhealthy cluster', 'etcdserver: no leader', 'etcdserver: leader changed', 'etcdserver: not leader',
+          'etcdserver: request timed out, leader transfer took too long')
 
 
 class NotReal(ScenarioError):
@@ -54,7 +57,7 @@ class Members:
     async def _statuses(self, names):
         async def ask(name):
             try:
-                async with asyncio.timeout(2):
+                async with asyncio.timeout(_ANSWERS_WITHIN):
                     return name, await self.etcd.local(name).call('Status')
             except (TimeoutError, EtcdError):
                 return name, None
@@ -81,7 +84,7 @@ class Members:
             try:
                 return await self.etcd.local(name).call(method, **fields)
             except EtcdError as error:
-                if str(error) not in ('etcdserver: unhealthy cluster', 'etcdserver: no leader', 'etcdserver: leader changed'):
+                if str(error) not in _AGAIN:
                     raise
             await asyncio.sleep(_PAUSE)
         raise NotReal(f'The real etcd did not become healthy within {_WITHIN:.0f} s.')

@@ -178,5 +178,5 @@ def _of_talos(version):
 
 def _of_tests(version):
     """Nothing is written through to a disk, so nothing waits for one; and no machine that is busy with tests looks like a slow disk."""
-    return {'unsafe-no-fsync': 'true', 'heartbeat-interval': '100', 'election-timeout': '1000',
+    return {'unsafe-no-fsync': 'true', 'heartbeat-interval': '100', 'election-timeout': '2000',
             'warning-apply-duration' if version >= (3, 6) else 'experimental-warning-apply-duration': '10s'}
