@@ -144,7 +144,8 @@ class RealEtcd(SeenEtcd):
 
     def client(self, name):
         """The same, new: close it."""
-        return Client([self._endpoint(name, OWN[CLIENT_PORT])], self.tls)
+        process = self.processes[name]
+        return Client([self._endpoint(name, OWN[CLIENT_PORT])], self.tls, lives=lambda: process.running and not process.paused)
 
     def client_of_all(self):
         """A client of all control plane nodes' addresses, as Talos asks where it means the cluster. Close it."""

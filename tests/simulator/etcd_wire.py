@@ -13,6 +13,7 @@ import contextlib
 
 import grpc
 
+from tests.bed.pauses import forever
 from tests.simulator.protobuf import Schema
 
 ENUMS = {'alarm': {'NONE': 0, 'NOSPACE': 1, 'CORRUPT': 2}, 'action': {'GET': 0, 'ACTIVATE': 1, 'DEACTIVATE': 2}}
@@ -57,7 +58,7 @@ _KV = ('Range', 'Put', 'DeleteRange', 'Compact')
 _CLUSTER = ('MemberList', 'MemberAdd', 'MemberRemove', 'MemberPromote')
 # Those that etcd's client repeats when etcd or the connection says that it is not available.
 _REPEATABLE = ('Range', 'MemberList', 'Alarm', 'Status', 'Snapshot', 'MoveLeader')
-_ATTEMPTS, _PAUSE = 100, 0.025
+_ATTEMPTS, _PAUSE, _LOOK = 100, 0.025, 0.2
 _FOR_LEARNERS = 'etcdserver: rpc not supported for learner'
 _REQUIRE_LEADER = (('hasleader', 'true'),)
 _NAME = 'localhost'
@@ -79,11 +80,13 @@ class EtcdError(Exception):
 class Client:
     """A client of one or several members, C(endpoints) as "address:port" with brackets around IPv6; C(tls) is L(credentials)'s.
 
-    Close it. Calls are coroutines of any loop; C(soon) is for threads without one.
+    Close it. Calls are coroutines of any loop; C(soon) is for threads without one. C(lives()) tells whether a process is behind it: without one
+    a caller who is known to give up has no longer to wait for that (tests/bed/pauses.py).
     """
 
-    def __init__(self, endpoints, tls):
+    def __init__(self, endpoints, tls, lives=None):
         self._endpoints = list(endpoints)
+        self._lives = lives
         scheme = 'ipv6' if self._endpoints[0].startswith('[') else 'ipv4'
         self._channel = grpc.secure_channel(f'{scheme}:{",".join(self._endpoints)}', tls, options=_OPTIONS)
 
@@ -113,11 +116,29 @@ class Client:
         running = self._method(method).future(fields, metadata=_REQUIRE_LEADER if leader else None, wait_for_ready=True)
         running.add_done_callback(lambda _call: _tell(loop, done))
         try:
-            await done.wait()
+            await self._until(done)
         finally:
             running.cancel()
         with _errors():
             return running.result()
+
+    async def _until(self, done):
+        if self._lives is None:
+            await done.wait()
+            return
+        waiting = [asyncio.ensure_future(one) for one in (done.wait(), self._gone())]
+        try:
+            ended, _waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for one in ended:
+                one.result()
+        finally:
+            for one in waiting:
+                one.cancel()
+
+    async def _gone(self):
+        while self._lives():
+            await asyncio.sleep(_LOOK)
+        await forever()
 
     def soon(self, method, seconds, **fields):
         """The answer, once, within so many seconds. Raises EtcdError."""
