@@ -135,6 +135,11 @@ class Cluster:
         """Stop a machine from answering: connections stay open, new ones are accepted, nothing is said."""
         self._do(lambda: lifecycle.freeze(self.nodes[name]))
 
+    def simulate_kubernetes(self):
+        """From now on the API servers of the same state are simulated ones, where a real one was behind them."""
+        self.kubelets.stop()
+        self._do(lambda: setattr(self.model, 'control_plane', None))
+
     def skip(self, seconds):
         """Let so many seconds of the cluster's time pass at once (timeline.py)."""
         self._do(lambda: self.model.timeline.skip(seconds))
