@@ -72,14 +72,24 @@ class RealEtcd(SeenEtcd):
         self._exit.callback(self._end)
         self._write_pki()
         try:
-            program = programs.path('etcd')
+            program = self.program('etcd')
         except programs.NotBuilt as error:
             raise ScenarioError(f'state.etcd.real: {error}') from error
-        self.version = programs.version('etcd')
+        self.version = programs.version('etcd', self._tier)
         for name in self.addresses:
             self.processes[name] = Process(program, self.directory / name, keeper)
         self._forwarding = self._exit.enter_context(Background())
         self._network = Network(lambda: {name: process.pid for name, process in self.processes.items() if process.running})
+
+    @property
+    def _tier(self):
+        """The programs of the etcd that Talos has in this version (talos-api 8)."""
+        minor = self.model.control_planes[0].etcd_version.rpartition('.')[0]
+        return f'etcd-{minor}' if f'etcd-{minor}' in programs.TIERS else 'etcd'
+
+    def program(self, name):
+        """The path of etcd, etcdctl or etcdutl, of the version that runs. Raises NotBuilt."""
+        return programs.path(name, self._tier)
 
     def _end(self):
         for client in self._clients.values():

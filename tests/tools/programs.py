@@ -36,6 +36,7 @@ class Tier:
 
     C(programs) maps a file name to its package. C(unlisted) are module paths that the checksum database does not know:
     their hashes are in the go.sum like all others. C(stamped) is the package that learns the version, where the program tells it.
+    C(of) is the tier of whose programs these are other versions.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Tier:
     programs: dict
     unlisted: tuple = field(default=())
     stamped: str | None = None
+    of: str | None = None
 
     @property
     def cache(self):
@@ -58,7 +60,7 @@ class Tier:
         """For go build: small programs, which know their version where they tell it."""
         if self.stamped is None:
             return (*_FLAGS, f'-ldflags={_LINKED}')
-        major, minor, patch = version(next(iter(self.programs)))
+        major, minor, patch = version(next(iter(self.programs)), self.name)
         told = {'gitVersion': f'v{major}.{minor}.{patch}', 'gitMajor': major, 'gitMinor': minor, 'gitTreeState': 'clean'}
         return (*_FLAGS, f'-ldflags={" ".join((_LINKED, *(f"-X {self.stamped}.{name}={value}" for name, value in told.items())))}')
 
@@ -67,11 +69,13 @@ class Tier:
         return all((self.cache / name).is_file() for name in self.programs)
 
 
+_ETCD = {'etcd': 'go.etcd.io/etcd/server/v3', 'etcdctl': 'go.etcd.io/etcd/etcdctl/v3', 'etcdutl': 'go.etcd.io/etcd/etcdutl/v3'}
 TIERS = {tier.name: tier for tier in (
     Tier('talosctl', TOOLS, {'talosctl': 'github.com/siderolabs/talos/cmd/talosctl'},
          ('github.com/siderolabs/wgctrl-go', 'github.com/smira/containerd')),
-    Tier('etcd', TOOLS / 'etcd', {'etcd': 'go.etcd.io/etcd/server/v3', 'etcdctl': 'go.etcd.io/etcd/etcdctl/v3',
-                                  'etcdutl': 'go.etcd.io/etcd/etcdutl/v3'}),
+    Tier('etcd', TOOLS / 'etcd', _ETCD),
+    Tier('etcd-3.5', TOOLS / 'etcd-3.5', _ETCD, of='etcd'),
+    Tier('etcd-3.7', TOOLS / 'etcd-3.7', _ETCD, of='etcd'),
     Tier('kubernetes', TOOLS / 'kubernetes', {name: f'k8s.io/kubernetes/cmd/{name}' for name in ('kube-apiserver', 'kube-controller-manager')},
          stamped='k8s.io/component-base/version'),
 )}
@@ -90,17 +94,21 @@ def cache():
     return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'talosops.talos' / 'programs'
 
 
-def path(program):
-    """The path of a built program, as text. Raises NotBuilt."""
-    tier = next(tier for tier in TIERS.values() if program in tier.programs)
-    if not tier.built:
-        raise NotBuilt(f'{program} is not built: "make programs TIERS={tier.name}" builds it, with Go.')
-    return str(tier.cache / program)
+def path(program, tier=None):
+    """The path of a built program, as text, of a tier's name where there are several. Raises NotBuilt."""
+    found = _tier(program, tier)
+    if not found.built:
+        raise NotBuilt(f'{program} is not built: "make programs TIERS={found.of or found.name}" builds it, with Go.')
+    return str(found.cache / program)
 
 
-def version(program):
+def _tier(program, name):
+    return TIERS[name] if name else next(tier for tier in TIERS.values() if program in tier.programs)
+
+
+def version(program, tier=None):
     """The version that a tier's go.mod pins for a program, as a tuple of numbers."""
-    tier = next(tier for tier in TIERS.values() if program in tier.programs)
+    tier = _tier(program, tier)
     module = tier.programs[program].partition('/cmd/')[0]
     pinned = re.search(rf'^\s*{re.escape(module)} v(\d+)\.(\d+)\.(\d+)', (tier.directory / 'go.mod').read_text(encoding='utf-8'), re.MULTILINE)
     return tuple(map(int, pinned.groups()))
@@ -156,16 +164,17 @@ def _run(command, tier, budget):
 
 
 def main(arguments=None):
+    names = [tier.name for tier in TIERS.values() if tier.of is None]
     parser = argparse.ArgumentParser(prog='python -m tests.tools.programs', description='Build the real programs of the contract tests.')
-    parser.add_argument('tiers', nargs='*', metavar='TIER', help=f'of {", ".join(TIERS)}; default: all')
+    parser.add_argument('tiers', nargs='*', metavar='TIER', help=f'of {", ".join(names)}; default: all')
     parser.add_argument('--budget', type=float, metavar='SECONDS', help='stop building after so many seconds')
     parser.add_argument('--look', action='store_true', help='build nothing, only say what is there')
     options = parser.parse_args(arguments)
-    wrong = [name for name in options.tiers if name not in TIERS]
+    wrong = [name for name in options.tiers if name not in names]
     if wrong:
-        parser.error(f'there is no tier {wrong[0]}; there are {", ".join(TIERS)}')
+        parser.error(f'there is no tier {wrong[0]}; there are {", ".join(names)}')
     begun, code = time.monotonic(), 0
-    for tier in (TIERS[name] for name in options.tiers or TIERS):
+    for tier in (tier for name in options.tiers or names for tier in TIERS.values() if name in (tier.name, tier.of)):
         started = time.monotonic()
         if tier.built:
             print(f'{tier.name}: in the cache', flush=True)

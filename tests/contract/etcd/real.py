@@ -14,7 +14,6 @@ from concurrent.futures import TimeoutError as NotDone
 from tests.bed.grpc_server import Status
 from tests.simulator.etcd_ports import CLIENT_PORT, OWN
 from tests.simulator.schema import MESSAGES
-from tests.tools import programs
 from tests.tools.direct import _Call
 from tests.unit.remedies.simulated import Bed, bed
 
@@ -57,7 +56,7 @@ class Real(Bed):
         """A run of etcdctl, C(given) on its standard input."""
         keys = self.etcd.directory
         return subprocess.run([
-            programs.path('etcdctl'), f'--endpoints=https://{self.etcd.addresses[name]}:{port}', f'--cacert={keys}/ca.crt',
+            self.etcd.program('etcdctl'), f'--endpoints=https://{self.etcd.addresses[name]}:{port}', f'--cacert={keys}/ca.crt',
             f'--cert={keys}/server.crt', f'--key={keys}/server.key', '--command-timeout=20s', *arguments],
             capture_output=True, text=True, env={}, check=False, input=given)
 

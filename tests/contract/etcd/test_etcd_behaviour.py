@@ -12,7 +12,6 @@ import pytest
 
 from tests.bed.grpc_server import UNKNOWN
 from tests.contract.etcd.real import HANGS, real
-from tests.tools import programs
 
 NAMES = ('cp-1', 'cp-2', 'cp-3')
 FULL = {'quota_mb': 16, 'db_mb': 16, 'in_use_mb': 2, 'alarms': [{'member': name, 'alarm': 'NOSPACE'} for name in NAMES]}
@@ -151,25 +150,25 @@ def test_a_snapshot_is_restored_with_what_was_written(tmp_path):
         data = bed.talos('cp-2', 'EtcdSnapshot')
     (tmp_path / 'db').write_bytes(data)
     assert hashlib.sha256(data[:-32]).digest() == data[-32:]
-    told = subprocess.run([programs.path('etcdutl'), 'snapshot', 'status', str(tmp_path / 'db'), '-w', 'json'], capture_output=True, check=True)
+    told = subprocess.run([bed.etcd.program('etcdutl'), 'snapshot', 'status', str(tmp_path / 'db'), '-w', 'json'], capture_output=True, check=True)
     assert json.loads(told.stdout)['totalKey'] >= 1
-    _restore(tmp_path / 'db', tmp_path / 'restored')
+    _restore(bed, tmp_path / 'db', tmp_path / 'restored')
     damaged = bytearray(data)
     damaged[len(damaged) // 2] ^= 1
     (tmp_path / 'damaged').write_bytes(damaged)
     with pytest.raises(subprocess.CalledProcessError) as refused:
-        _restore(tmp_path / 'damaged', tmp_path / 'never')
+        _restore(bed, tmp_path / 'damaged', tmp_path / 'never')
     assert b'expected sha256' in refused.value.stderr
     with real({'members': {'cp-1': '1'}, 'leader': 'cp-1'}, topology={'cp': {'cp-1': '10.5.0.11'}, 'workers': {}}) as bed:
         process = bed.etcd.processes['cp-1']
         bed.cluster.etcd_fault('stop', 'cp-1')
         process.wipe()
-        _restore(tmp_path / 'db', process.data, bed.address('cp-1'))
+        _restore(bed, tmp_path / 'db', process.data, bed.address('cp-1'))
         bed.cluster.etcd_fault('start', 'cp-1')
         bed.until(lambda: bed.ctl('cp-1', 'get', 'kept', '--print-value-only').stdout == 'yes\n', 'what was written is there again')
 
 
-def _restore(snapshot, directory, address='127.0.0.1'):
+def _restore(bed, snapshot, directory, address='127.0.0.1'):
     url = f'https://{address}:2380'
-    subprocess.run([programs.path('etcdutl'), 'snapshot', 'restore', str(snapshot), f'--data-dir={directory}', '--name=cp-1',
+    subprocess.run([bed.etcd.program('etcdutl'), 'snapshot', 'restore', str(snapshot), f'--data-dir={directory}', '--name=cp-1',
                     f'--initial-cluster=cp-1={url}', f'--initial-advertise-peer-urls={url}'], capture_output=True, check=True)

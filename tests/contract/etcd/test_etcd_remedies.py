@@ -12,7 +12,6 @@ import pytest
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import TalosError
 from ansible_collections.talosops.talos.plugins.module_utils.remedies.refusal import Refused
 from tests.contract.etcd.real import real
-from tests.tools import programs
 from tests.unit.remedies.simulated import impatient
 
 NAMES = ('cp-1', 'cp-2', 'cp-3')
@@ -43,10 +42,10 @@ def test_a_snapshot_is_kept_and_restores(tmp_path):
         said = snapshot(bed, tmp_path)
         assert said['changed'] and not snapshot(bed, tmp_path)['changed']
         hashes = bed.etcdctl('cp-1', 'endpoint', 'hashkv')[0]['HashKV']
-    told = json.loads(subprocess.run([programs.path('etcdutl'), 'snapshot', 'status', said['dest'], '-w', 'json'], capture_output=True, check=True).stdout)
+    told = json.loads(subprocess.run([bed.etcd.program('etcdutl'), 'snapshot', 'status', said['dest'], '-w', 'json'], capture_output=True, check=True).stdout)
     assert told['revision'] == hashes['hash_revision'] and told['totalSize'] + 32 == said['bytes']
-    subprocess.run([programs.path('etcdutl'), 'snapshot', 'restore', said['dest'], f'--data-dir={tmp_path}/restored'], capture_output=True, check=True)
-    restored = json.loads(subprocess.run([programs.path('etcdutl'), 'hashkv', f'{tmp_path}/restored/member/snap/db', '-w', 'json'],
+    subprocess.run([bed.etcd.program('etcdutl'), 'snapshot', 'restore', said['dest'], f'--data-dir={tmp_path}/restored'], capture_output=True, check=True)
+    restored = json.loads(subprocess.run([bed.etcd.program('etcdutl'), 'hashkv', f'{tmp_path}/restored/member/snap/db', '-w', 'json'],
                                          capture_output=True, check=True).stdout)
     assert restored['hash'] == hashes['hash']
 
@@ -82,14 +81,14 @@ def test_a_dead_member_is_removed_and_its_place_is_free(tmp_path):
         assert 'does not exist' in refused(bed, 'talos_etcd_member', id=member, **task)
         snapshot(bed, tmp_path)
         assert 'it is alive: cp-3 says that it is this member' in refused(bed, 'talos_etcd_member', id=own, **task)
-        made = bed.until(lambda: _removed(bed, member, task), 'two others have complained of it')
+        made = bed.until(lambda: removed(bed, member, task), 'two others have complained of it')
         assert made['changed'] and (made['before']['tolerance'], made['after']['tolerance']) == (0, 1)
         assert [one['name'] for one in bed.etcdctl('cp-1', 'member', 'list')['members'] if f'{one["ID"]:016x}' == member] == []
         assert not bed.run('talos_etcd_member', id=member, **task)['changed']
         assert [change for change in bed.changes() if 'Remove' in change] == bed.changes() and len(bed.changes()) == 1
 
 
-def _removed(bed, member, task):
+def removed(bed, member, task):
     """What the module says when it removed it; None while the others have not complained of it for long enough."""
     try:
         return bed.run('talos_etcd_member', id=member, **task)
@@ -99,7 +98,7 @@ def _removed(bed, member, task):
         return None
 
 
-def test_with_nothing_to_spare_no_member_is_defragmented_and_none_removed(tmp_path):
+def test_with_nothing_to_spare_no_member_is_defragmented_and_noneremoved(tmp_path):
     with real({'db_mb': 12, 'in_use_mb': 2}) as bed, impatient():
         snapshot(bed, tmp_path)
         dead = bed.etcd.ids['cp-3']

@@ -50,9 +50,13 @@ def test_each_program_of_a_tier_is_built_once_by_its_name(go, capsys):
     go(_GO)
     assert programs.main(['etcd']) == 0
     assert programs.main(['etcd']) == 0
-    assert len(go.calls()) == 1
-    assert re.fullmatch(r'etcd: built in \d+ s\netcd: in the cache\n', capsys.readouterr().out)
-    assert go.cached() == ['etcd', 'etcdctl', 'etcdutl']
+    assert len(go.calls()) == 3
+    names = ('etcd', 'etcd-3.5', 'etcd-3.7')
+    assert re.fullmatch(''.join([*(rf'{name}: built in \d+ s\n' for name in names), *(f'{name}: in the cache\n' for name in names)]),
+                        capsys.readouterr().out)
+    assert go.cached() == ['etcd'] * 3 + ['etcdctl'] * 3 + ['etcdutl'] * 3
+    assert len({programs.path('etcd', name) for name in names}) == 3 and programs.path('etcd') == programs.path('etcd', 'etcd')
+    assert [programs.version(program, name)[:2] for name in names for program in ('etcd', 'etcdctl', 'etcdutl')] == [(3, 6)] * 3 + [(3, 5)] * 3 + [(3, 7)] * 3
     with open(programs.path('etcd'), encoding='utf-8') as file:
         assert file.read() == 'go.etcd.io/etcd/server/v3\n'
 
@@ -81,17 +85,17 @@ def test_without_go(go, capsys):
 
 def test_what_does_not_build_leaves_nothing(go, capsys):
     go('#!/bin/sh\necho "server.go:1: syntax error"\nexit 1\n')
-    assert programs.main(['etcd', 'talosctl']) == 1
-    assert capsys.readouterr().out == ('etcd: DOES NOT BUILD:\nserver.go:1: syntax error\n'
+    assert programs.main(['kubernetes', 'talosctl']) == 1
+    assert capsys.readouterr().out == ('kubernetes: DOES NOT BUILD:\nserver.go:1: syntax error\n'
                                        'talosctl: DOES NOT BUILD:\nserver.go:1: syntax error\n')
     assert go.cached() == []
 
 
 def test_when_the_time_is_over_the_build_ends_and_the_next_tier_does_not_begin(go, capsys, tmp_path):
     go(f'#!/bin/sh\necho $$ > {tmp_path}/pid\nexec /bin/sleep 600\n')
-    assert programs.main(['--budget', '0.5', 'etcd', 'talosctl']) == 3
+    assert programs.main(['--budget', '0.5', 'kubernetes', 'talosctl']) == 3
     first, second = capsys.readouterr().out.splitlines()
-    assert first.startswith('etcd: NOT BUILT: it was not done within 0 s')
+    assert first.startswith('kubernetes: NOT BUILT: it was not done within 0 s')
     assert second == 'talosctl: NOT BUILT: no time was left for it'
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / 'pid').read_text()), 0)
@@ -100,8 +104,8 @@ def test_when_the_time_is_over_the_build_ends_and_the_next_tier_does_not_begin(g
 
 def test_looking_builds_nothing(go, capsys):
     go(_GO)
-    assert programs.main(['--look', 'etcd']) == 3
-    assert capsys.readouterr().out == 'etcd: NOT BUILT: it is not in the cache\n'
+    assert programs.main(['--look', 'kubernetes']) == 3
+    assert capsys.readouterr().out == 'kubernetes: NOT BUILT: it is not in the cache\n'
 
 
 def test_an_unknown_tier(go, capsys):
