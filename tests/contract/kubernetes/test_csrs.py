@@ -16,20 +16,15 @@ from tests.simulator.kubernetes_real import CSRS
 from tests.unit.remedies import test_kubernetes_csr as simulated
 from tests.unit.remedies.test_kubernetes_csr import FOREIGN, MODULE, RIGHT, csr, state
 
-test_only_what_is_right_is_approved_and_then_issued = simulated.test_only_what_is_right_is_approved_and_then_issued
-test_one_that_may_not_be_approved_fails_before_anything_is_sent = \
-    simulated.test_one_that_is_asked_for_by_name_and_may_not_be_approved_fails_before_anything_is_sent
-test_a_machine_that_does_not_answer_and_a_node_that_is_not_expected_are_held = \
-    simulated.test_a_machine_that_does_not_answer_and_a_node_that_is_not_expected_are_held
-test_without_os_admin_a_kubeconfig_is_needed = simulated.test_without_os_admin_a_kubeconfig_is_needed
-test_a_connection_that_breaks_after_the_approval_was_sent = \
-    simulated.test_a_connection_that_breaks_after_the_approval_was_sent_is_looked_into_and_not_sent_again
-
 
 @pytest.fixture(autouse=True)
 def with_the_real_api(real, plane, monkeypatch):
     monkeypatch.setattr(simulated, 'bed', real)
     monkeypatch.setattr(simulated, 'states', lambda _one: states(plane))
+
+
+class TestReal(simulated.OfAnyApi):
+    """With the real one."""
 
 
 def states(plane):

@@ -17,49 +17,39 @@ from tests.simulator.control_plane import READERS
 from tests.unit.remedies import locking, test_lock
 from tests.unit.remedies.locking import MINE, place, refused
 
-nothing_left = test_lock.nothing_left
-test_a_free_one_is_made_held_renewed_and_given_back = test_lock.test_a_free_one_is_made_held_renewed_and_given_back
-test_it_is_given_back_where_the_run_fails = test_lock.test_it_is_given_back_where_the_run_fails
-test_an_expired_one_is_taken_and_one_that_lasts_is_not = test_lock.test_an_expired_one_is_taken_and_one_that_lasts_is_not
-test_one_that_does_not_say_until_when_is_never_taken = test_lock.test_one_that_does_not_say_until_when_is_never_taken
-test_what_a_holder_calls_itself_is_shown_without_control_characters = test_lock.test_what_a_holder_calls_itself_is_shown_without_control_characters
-test_one_that_another_took_is_lost_and_stays_the_others = test_lock.test_one_that_another_took_is_lost_and_stays_the_others
-test_one_that_a_person_released_or_deleted_is_lost = test_lock.test_one_that_a_person_released_or_deleted_is_lost
-test_of_many_at_the_same_time_exactly_one_gets_it = test_lock.test_of_many_at_the_same_time_exactly_one_gets_it
-test_who_is_overtaken_every_time_gives_up = test_lock.test_who_is_overtaken_every_time_gives_up
-
 
 @pytest.fixture(autouse=True)
 def with_the_real_api(real, monkeypatch):
     monkeypatch.setattr(locking, 'bed', real)
 
 
-def test_times_are_taken_in_one_form_alone():
-    """What _micro writes is read back as it was written; fewer digits of the second are refused."""
-    with place() as one:
-        with one.held():
-            spec = one.spec()
-            assert re.fullmatch(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z', spec['renewTime']) and spec['renewTime'] == spec['acquireTime']
-        body = {'apiVersion': 'coordination.k8s.io/v1', 'kind': 'Lease', 'metadata': {'name': 'talosops-short'},
-                'spec': {'renewTime': '2026-11-22T10:00:00.5Z'}}
-        with pytest.raises(TalosError, match='cannot be handled as a Lease: parsing time'):
-            one.kube.send('POST', LEASES, body)
+class TestReal(test_lock.OfAnyApi):
+    """With the real one."""
 
+    def test_times_are_taken_in_one_form_alone(self):
+        """What _micro writes is read back as it was written; fewer digits of the second are refused."""
+        with place() as one:
+            with one.held():
+                spec = one.spec()
+                assert re.fullmatch(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z', spec['renewTime']) and spec['renewTime'] == spec['acquireTime']
+            body = {'apiVersion': 'coordination.k8s.io/v1', 'kind': 'Lease', 'metadata': {'name': 'talosops-short'},
+                    'spec': {'renewTime': '2026-11-22T10:00:00.5Z'}}
+            with pytest.raises(TalosError, match='cannot be handled as a Lease: parsing time'):
+                one.kube.send('POST', LEASES, body)
 
-def test_a_conflict_is_refused_by_the_api():
-    with place() as one:
-        one.put('', ago=100)
-        old = one.kube.get(PATH)
-        one.put(MINE)
-        with pytest.raises(TalosError, match='Operation cannot be fulfilled on leases.* "talosops-talos-remediate": the object has been modified'):
-            one.kube.send('PUT', PATH, old)
+    def test_a_conflict_is_refused_by_the_api(self):
+        with place() as one:
+            one.put('', ago=100)
+            old = one.kube.get(PATH)
+            one.put(MINE)
+            with pytest.raises(TalosError, match='Operation cannot be fulfilled on leases.* "talosops-talos-remediate": the object has been modified'):
+                one.kube.send('PUT', PATH, old)
 
-
-def test_who_may_not_write_leases_is_told_which_right_is_missing():
-    with place() as one:
-        reader = one.way(one.bed.cluster.kubeconfig_of('somebody', [READERS]))
-        error = refused(one, NoLock, 'the right to create leases .coordination.k8s.io. in the namespace kube-system is missing; .*User "somebody" cannot '
-                        'create resource "leases" in API group "coordination.k8s.io" in the namespace "kube-system"', kube=reader)
-        assert error.hint == 'Give the user get, create and update of leases there.'
-        nobody = one.way(one.bed.cluster.kubeconfig_of('another', []))
-        refused(one, NoLock, 'the right to get leases .coordination.k8s.io. in the namespace kube-system is missing', kube=nobody)
+    def test_who_may_not_write_leases_is_told_which_right_is_missing(self):
+        with place() as one:
+            reader = one.way(one.bed.cluster.kubeconfig_of('somebody', [READERS]))
+            error = refused(one, NoLock, 'the right to create leases .coordination.k8s.io. in the namespace kube-system is missing; .*User "somebody" cannot '
+                            'create resource "leases" in API group "coordination.k8s.io" in the namespace "kube-system"', kube=reader)
+            assert error.hint == 'Give the user get, create and update of leases there.'
+            nobody = one.way(one.bed.cluster.kubeconfig_of('another', []))
+            refused(one, NoLock, 'the right to get leases .coordination.k8s.io. in the namespace kube-system is missing', kube=nobody)

@@ -16,13 +16,6 @@ from tests.simulator.control_plane import READERS
 from tests.unit.remedies import test_kubernetes_node as simulated
 from tests.unit.remedies.test_kubernetes_node import run, state
 
-test_a_node_without_a_machine_is_kept_as_a_file_and_deleted = simulated.test_a_node_without_a_machine_is_kept_as_a_file_and_deleted
-test_what_speaks_for_a_machine_behind_it = simulated.test_what_speaks_for_a_machine_behind_it
-test_a_live_node_an_etcd_member_and_one_that_discovery_knows = simulated.test_a_live_node_an_etcd_member_and_one_that_discovery_knows
-test_something_that_answers_at_its_address = simulated.test_something_that_answers_at_its_address
-test_a_deletion_is_sent_once_and_looked_into = simulated.test_a_deletion_is_sent_once_and_looked_into
-test_the_only_worker_of_a_small_cluster_can_be_stale = simulated.test_the_only_worker_of_a_small_cluster_can_be_stale
-
 NODES = '/api/v1/nodes'
 
 
@@ -31,6 +24,10 @@ def with_the_real_api(real, plane, monkeypatch):
     monkeypatch.setattr(simulated, 'bed', real)
     monkeypatch.setattr(simulated, 'uid', lambda _one, name='w-9': uid(plane, name))
     monkeypatch.setattr(simulated, 'names', lambda _one: names(plane))
+
+
+class TestReal(simulated.OfAnyApi):
+    """With the real one."""
 
 
 def uid(plane, name):
