@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import contextlib
-import time
+
+from tests.contract.kubernetes.waiting import until
 
 _GROUP = '/apis/admissionregistration.k8s.io/v1'
 
@@ -21,8 +22,7 @@ def denies(plane, group, resource, operation, message):
     try:
         for kind, body in made:
             plane.admin.ask('POST', f'{_GROUP}/{kind}', body)
-        while not _is_known(plane, group, resource, operation):
-            time.sleep(0.05)
+        until(lambda: _is_known(plane, group, resource, operation))
         yield
     finally:
         for kind, _body in made:

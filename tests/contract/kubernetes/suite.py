@@ -9,6 +9,7 @@ same state, from the simulated one. So two diagnoses differ in nothing but what 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from unittest import mock
 
@@ -34,6 +35,7 @@ def name(path):
     return str(path.relative_to(DIRECTORY).with_suffix(''))
 
 
+@functools.lru_cache(maxsize=None)
 def reason(path):
     """Why no real Kubernetes can be brought into a scenario, or nobody would notice it; None where it can."""
     model = Model(of_the_programs(scenario.read(path)), loopback=False)
