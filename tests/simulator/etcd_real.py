@@ -190,7 +190,7 @@ class RealEtcd(SeenEtcd):
         """Processes that ended by themselves: Talos starts them again, for ever."""
         for name, process in self.processes.items():
             node = self.model.nodes.get(name)
-            if node is None or process.running or node.service('etcd')[0] != 'Running' or not Etcd.runs(self, node):
+            if node is None or process.running or node.service('etcd')[0] != 'Running' or not (name in self.removed or Etcd.runs(self, node)):
                 continue
             if name in self.removed or 'permanently removed from the cluster' in '\n'.join(process.lines()[-5:]):
                 self.removed.add(name)

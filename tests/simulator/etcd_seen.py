@@ -9,6 +9,7 @@ import re
 import sys
 import traceback
 
+from tests.bed.pauses import Missed, expect
 from tests.simulator.etcd import Etcd, Member
 from tests.simulator.etcd_wire import EtcdError
 
@@ -61,11 +62,12 @@ class SeenEtcd(Etcd):
 
     async def _ask(self, name):
         client = self.local(name)
+        expect(_ANSWERS_WITHIN)  # whoever called, for an answer of this one nobody waits longer, and not at all once its process has ended
         try:
             async with asyncio.timeout(_ANSWERS_WITHIN):
                 status = await client.call('Status')
                 return status, [] if status.get('is_learner') else (await client.call('MemberList'))['members']
-        except (TimeoutError, EtcdError):
+        except (TimeoutError, EtcdError, Missed):
             return None, None
 
     def _take(self):
@@ -102,11 +104,12 @@ class SeenEtcd(Etcd):
             known['asking'] = asyncio.ensure_future(self._is_well(name, known))
 
     async def _is_well(self, name, known):
+        expect(_WELL_WITHIN)
         try:
             async with asyncio.timeout(_WELL_WITHIN):
                 await self.local(name).call('Range', key=b'health')
             seen = 'OK'
-        except (TimeoutError, EtcdError):
+        except (TimeoutError, EtcdError, Missed):
             seen = 'Fail'
         node = self.model.nodes.get(name)
         if known['seen'] not in (None, seen) and node is not None and node.service('etcd')[0] == 'Running':

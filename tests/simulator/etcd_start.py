@@ -131,7 +131,7 @@ class _Group(Members):
             statuses = await self._statuses(names)
             self.ids |= {name: status['header']['member_id'] for name, status in statuses.items()}
             return len(statuses) == len(names) and len({status.get('leader', 0) for status in statuses.values()} - {0}) == 1 \
-                and all(status.get('leader') and status.get('storage_version') == form for status in statuses.values())
+                and all(status.get('leader') and (status.get('storage_version') or None) == form for status in statuses.values())
         await self._until(follow, f'{", ".join(names)} follow one leader')
 
     async def _join(self, one):

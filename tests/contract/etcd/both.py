@@ -103,7 +103,7 @@ def _running(read, real):
 def _report(cluster):
     found = access.find({'talosconfig': str(cluster.directory / 'talosconfig')})
     patience = 1 + len(cluster.nodes) / 20
-    snapshot = access.gather({'access': found, 'timeout': 15 * patience, 'deadline': 600 * patience, 'proxy': cluster.proxy}, None)
+    snapshot = access.gather({'access': found, 'timeout': 10 * patience, 'deadline': 600 * patience, 'proxy': cluster.proxy}, None)
     report = cluster.model.original(json.loads(json.dumps(judged.anew(snapshot, judged.settings({})))))
     return json.loads(_without_ids(json.dumps(report), {**cluster.model.etcd.ids}))
 
