@@ -88,7 +88,7 @@ def _alarm_evidence(view, member_id, name):
         raised = (machine.value('EtcdAlarmList') or {}).get('member_alarms') or []
         in_list = any(alarm.get('member_id') == member_id and alarm.get('alarm') == name for alarm in raised)
         errors = (view.etcd.statuses.get(machine.key) or {}).get('errors') or []
-        errors = [text.strip() for text in errors if f'memberID:{int(member_id, 16)} alarm:{name}' in text]
+        errors = [text.strip() for text in errors if f'memberID:{int(member_id, 16)} alarm:{name}' in ' '.join(text.split())]
         found += [seen(machine, 'EtcdAlarmList', f'{member_id} {name}')] if in_list else []
         found += [seen(machine, 'EtcdStatus', f'errors: {text} (that is {member_id})') for text in errors]
     return found

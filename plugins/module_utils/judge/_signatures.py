@@ -2380,7 +2380,7 @@ SIGNATURES = (
         'id': 'etcd.alarm_in_status',
         'section': 'etcd.alarm',
         'sources': ('talosctl etcd status',),
-        'pattern': 'memberID:(?P<member>\\d+) alarm:(?P<alarm>NOSPACE|CORRUPT)',
+        'pattern': 'memberID:(?P<member>\\d+) +alarm:(?P<alarm>NOSPACE|CORRUPT)',
         'needles': ('memberID:',),
         'severity': 'critical',
         'meaning': (

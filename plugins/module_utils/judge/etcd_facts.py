@@ -33,7 +33,7 @@ CRASHED = re.compile(r'^(?:Error running .*, going to restart |Runner .* exited 
 PRE_FAILED = 'Failed to run pre stage'
 CRASH_WINDOW = 300
 
-_ALARM = re.compile(r'memberID:(\d+) alarm:(\w+)')
+_ALARM = re.compile(r'memberID:(\d+) +alarm:(\w+)')
 
 
 def down(machine):

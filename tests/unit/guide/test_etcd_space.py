@@ -56,6 +56,17 @@ def test_nospace_of_a_member_whose_status_was_not_read():
     assert finding['nodes'] == ['cp1'] and 'quota 2048.0 MiB' in finding['title']
 
 
+@pytest.mark.parametrize('text', ['memberID:{} alarm:NOSPACE ', 'memberID:{}  alarm:NOSPACE'])
+def test_nospace_that_statuses_alone_tell(text):
+    """Where spaces stand in it is another matter in each build of etcd."""
+    snapshot = old()
+    for machine in planes(snapshot):
+        lose(machine, 'EtcdAlarmList')
+        machine.value('EtcdStatus')['errors'] = [text.format(int(node(snapshot, 'cp1').value('EtcdStatus')['member_id'], 16))]
+    finding = one(report(snapshot), 'etcd.alarm_nospace')
+    assert finding['nodes'] == ['cp1'] and 'memberID:' in str(finding['evidence'])
+
+
 def test_corrupt_is_never_to_be_disarmed_first():
     snapshot = old()
     alarm(snapshot, 'CORRUPT', ('cp2',))
