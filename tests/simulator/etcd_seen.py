@@ -161,6 +161,6 @@ def _member_of(member):
 
 
 def _alarm(text):
-    """(member, alarm) of what a status says of one, None of anything else."""
-    match = re.fullmatch(r'memberID:(\d+) alarm:(\w+) ?', text)
+    """(member, alarm) of what a status says of one, None of anything else; where spaces stand differs by the version of etcd."""
+    match = re.fullmatch(r'memberID:(\d+) +alarm:(\w+) *', text)
     return (hexadecimal(int(match[1])), match[2]) if match else None

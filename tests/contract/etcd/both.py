@@ -25,7 +25,7 @@ _SIZES = ('db_mb', 'in_use_mb', 'quota_mb')
 _FULL_MB, _LARGE_MB = 24, 48
 _MANY = 50
 _MARKS = re.compile(r'[,()]')
-_NUMBERS = re.compile(r'\d+(\.\d+)?(?=%| (?:MiB|s|min|h|d)\b)|\d{4}-\d\d-\d\dT[\d:.]+Z')
+_NUMBERS = re.compile(r'\d+(\.\d+)?(?=%| (?:MiB|s|min|h|d)\b| ×)|\d{4}-\d\d-\d\dT[\d:.]+Z')
 
 
 def comparable(path):
