@@ -11,7 +11,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 COLLECTIONS = ROOT / '.build' / 'collections'
 # Files that take minutes begin first, so that no worker is left alone with one of them at the end.
-_LONG = ('integration/scenarios', 'integration/doors', 'unit/remedies', 'unit/tasks')
+_LONG = ('integration/scenarios/', 'integration/doors/', 'unit/remedies/', 'unit/tasks/', 'contract/etcd/test_etcd_other', 'contract/etcd/test_etcd_scenarios',
+         'contract/kubernetes/test_suite')
 
 
 def _link():
@@ -34,5 +35,8 @@ os.environ.setdefault('ANSIBLE_COLLECTIONS_PATH', str(COLLECTIONS))
 
 
 def pytest_collection_modifyitems(items):
-    directories = [ROOT / 'tests' / name for name in _LONG]
-    items.sort(key=lambda item: directories.index(item.path.parent) if item.path.parent in directories else len(directories))
+    def place(item):
+        path = str(item.path)
+        return next((number for number, begin in enumerate(_LONG) if path.startswith(f'{ROOT}/tests/{begin}')), len(_LONG))
+
+    items.sort(key=place)
