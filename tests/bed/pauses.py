@@ -21,7 +21,9 @@ def expect(seconds):
 
 
 async def pause(seconds):
-    if seconds >= _deadline.get() and _deadline.get() < math.inf:
+    """Wait; raises Missed where the caller gives up before that."""
+    deadline = _deadline.get()
+    if deadline < math.inf and seconds >= deadline:
         raise Missed
     if seconds == math.inf:
         await asyncio.get_running_loop().create_future()

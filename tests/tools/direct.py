@@ -14,6 +14,7 @@ from concurrent.futures import TimeoutError as NotDone
 
 from ansible_collections.talosops.talos.plugins.module_utils.api import connection as channels
 from ansible_collections.talosops.talos.plugins.module_utils.api import status
+from ansible_collections.talosops.talos.plugins.module_utils.tasks import access
 from tests.bed.grpc_server import INTERNAL, Status
 from tests.bed.pauses import Missed, expect
 
@@ -60,6 +61,13 @@ def calls(cluster):
         yield
     finally:
         channels.Connection = before
+
+
+def gather(cluster, deadline=60, **wanted):
+    """The Snapshot of a simulated cluster; C(deadline) is that of a small one in seconds, C(wanted) what is read of it (access.gather)."""
+    found = access.find({'talosconfig': str(cluster.directory / 'talosconfig')})
+    patience = 1 + len(cluster.nodes) / 20  # a large cluster's machines share this process with who asks them
+    return access.gather({'access': found, 'timeout': 10 * patience, 'deadline': deadline * patience, 'proxy': cluster.proxy}, None, **wanted)
 
 
 async def _answer(handler, call, timeout):

@@ -23,14 +23,14 @@ from tests.simulator import addresses, scenario
 from tests.simulator.cluster import LOOPBACK, NAMESPACE, PORT, Cluster
 from tests.simulator.scenario import ScenarioError
 from tests.tools.diagnose import has_loopback_aliases, run_playbook
-from tests.tools.direct import calls
+from tests.tools.direct import calls, gather
 from tests.tools.expectations import MET, UNBUILT, compare, problem, sections_met
 
 from ansible_collections.talosops.talos.plugins.module_utils.judge import verdict as v
 from ansible_collections.talosops.talos.plugins.module_utils.report import remediation
 from ansible_collections.talosops.talos.plugins.module_utils.report.files import SNAPSHOT
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot import store
-from ansible_collections.talosops.talos.plugins.module_utils.tasks import access, judged
+from ansible_collections.talosops.talos.plugins.module_utils.tasks import judged
 from ansible_collections.talosops.talos.plugins.module_utils.tasks.report import text_of
 
 
@@ -67,9 +67,7 @@ def _plan(cluster, out, variables):
 def run_here(read, out, where=LOOPBACK):
     """The same without Ansible, in this process, which takes a fraction of the time (tests/tools/direct.py)."""
     with Cluster(read, addresses=where) as cluster, calls(cluster):
-        found = access.find({'talosconfig': str(cluster.directory / 'talosconfig')})
-        patience = 1 + len(cluster.nodes) / 20  # a large cluster's machines share this process with who asks them
-        snapshot = access.gather({'access': found, 'timeout': 10 * patience, 'deadline': 60 * patience, 'proxy': cluster.proxy}, None)
+        snapshot = gather(cluster)
         report = cluster.model.original(json.loads(json.dumps(judged.anew(snapshot, judged.settings({})))))
         console = cluster.model.original(text_of([(None, report)]))
     store.write(snapshot, str(out / SNAPSHOT))

@@ -10,7 +10,7 @@ import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 
-from ansible_collections.talosops.talos.plugins.module_utils.tasks import access, judged
+from ansible_collections.talosops.talos.plugins.module_utils.tasks import judged
 from tests.conftest import ROOT
 from tests.simulator import addresses, scenario
 from tests.simulator.cluster import Cluster
@@ -18,7 +18,7 @@ from tests.simulator.etcd import Etcd
 from tests.simulator.etcd_start import MOST_MB, refuse
 from tests.simulator.model import Model
 from tests.simulator.scenario import Scenario, ScenarioError
-from tests.tools.direct import calls
+from tests.tools.direct import calls, gather
 
 _SIZES = ('db_mb', 'in_use_mb', 'quota_mb')
 # A database on disk is some MiB larger than what was written into it, and not the same on each member: the larger, the less it matters.
@@ -101,10 +101,7 @@ def _running(read, real):
 
 
 def _report(cluster):
-    found = access.find({'talosconfig': str(cluster.directory / 'talosconfig')})
-    patience = 1 + len(cluster.nodes) / 20
-    snapshot = access.gather({'access': found, 'timeout': 10 * patience, 'deadline': 600 * patience, 'proxy': cluster.proxy}, None)
-    report = cluster.model.original(json.loads(json.dumps(judged.anew(snapshot, judged.settings({})))))
+    report = cluster.model.original(json.loads(json.dumps(judged.anew(gather(cluster, deadline=600), judged.settings({})))))
     return json.loads(_without_ids(json.dumps(report), {**cluster.model.etcd.ids}))
 
 

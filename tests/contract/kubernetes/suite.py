@@ -14,13 +14,13 @@ import json
 from unittest import mock
 
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.kubernetes import KINDS, KNOCKED
-from ansible_collections.talosops.talos.plugins.module_utils.tasks import access, judged
+from ansible_collections.talosops.talos.plugins.module_utils.tasks import judged
 from tests.conftest import ROOT
 from tests.simulator import Cluster, addresses, apid, scenario
 from tests.simulator.cluster import LOOPBACK, PORT
 from tests.simulator.kubernetes_real import of_the_programs, why_not
 from tests.simulator.model import Model
-from tests.tools.direct import calls
+from tests.tools.direct import calls, gather
 
 DIRECTORY = ROOT / 'tests' / 'scenarios'
 SCENARIOS = sorted(DIRECTORY.rglob('*.yaml'))
@@ -56,18 +56,12 @@ def differences(path, plane):
     where = PORT if addresses.foreign_to_loopback(read.state) else LOOPBACK
     soon = mock.patch.object(apid, 'NO_ROUTE_AFTER', 0.05)  # a real machine waits for seconds until it knows that nobody has an address
     with soon, Cluster(read, addresses=where, kubernetes=plane) as cluster, calls(cluster):
-        snapshot = _gather(cluster)
+        snapshot = gather(cluster)
         real = _findings(cluster, snapshot)
         cluster.simulate_kubernetes()
-        other = _gather(cluster, kinds=_AGAIN, logs=())
+        other = gather(cluster, kinds=_AGAIN, logs=())
         simulated = _findings(cluster, _with_kubernetes_of(snapshot, other))
     return real - simulated, simulated - real
-
-
-def _gather(cluster, **wanted):
-    found = access.find({'talosconfig': str(cluster.directory / 'talosconfig')})
-    patience = 1 + len(cluster.nodes) / 20
-    return access.gather({'access': found, 'timeout': 10 * patience, 'deadline': 60 * patience, 'proxy': cluster.proxy}, None, **wanted)
 
 
 def _with_kubernetes_of(snapshot, other):
