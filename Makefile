@@ -92,7 +92,6 @@ molecule: $(TOOLS)
 		PYTHONPATH="$(CURDIR)" $(RUN) -m tests.simulator $$bed -- $(BIN)/molecule test -s $$name || failed="$$failed $$name"; \
 	done; [ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
-contract: WORKERS = 2
 contract: $(READY) programs
 	$(PYTEST) $(addprefix tests/contract/,$(or $(TIERS),.))
 
