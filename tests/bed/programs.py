@@ -43,7 +43,7 @@ class Programs:
 
     def __init__(self, prefix='talos-programs-'):
         self._prefix = prefix
-        self._running = []
+        self._running = {}
 
     def __enter__(self):
         self.directory = Path(tempfile.mkdtemp(prefix=self._prefix))
@@ -52,7 +52,7 @@ class Programs:
         return self
 
     def __exit__(self, *_exc):
-        for program in reversed(self._running[:]):
+        for program in reversed(list(self._running.values())):
             program.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
         with contextlib.suppress(OSError):
@@ -62,18 +62,22 @@ class Programs:
 
     def start(self, name, command, environment=None):
         """Start a program; what it says goes to C(<name>.log) in the directory."""
-        with open(self.directory / f'{name}.log', 'ab') as log:
+        with open(self.log(name), 'ab') as log:
             begins = log.tell()
             process = subprocess.Popen(command, cwd=self.directory, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                                        start_new_session=True)
         self._tell(f'+{process.pid}')
         program = Program(self, name, process, begins)
-        self._running.append(program)
+        self._running[program.pid] = program
         return program
 
+    def log(self, name):
+        """Where programs that were started under a name say what they say, one after the other."""
+        return self.directory / f'{name}.log'
+
     def ended(self, program):
-        if program in self._running:
-            self._running.remove(program)
+        """It is gone: nobody ends another by its id."""
+        if self._running.pop(program.pid, None):
             with contextlib.suppress(OSError):
                 self._tell(f'-{program.pid}')
 
@@ -93,8 +97,16 @@ class Program:
         self._process = process
 
     @property
+    def exit_code(self):
+        """None while it runs."""
+        code = self._process.poll()
+        if code is not None:
+            self._programs.ended(self)
+        return code
+
+    @property
     def runs(self):
-        return self._process.poll() is None
+        return self.exit_code is None
 
     def pause(self):
         """It stands still: its connections stay open, and nothing is answered."""
@@ -130,7 +142,7 @@ class Program:
 
     def log(self):
         """What it has said since it began."""
-        with open(self._programs.directory / f'{self.name}.log', 'rb') as log:
+        with open(self._programs.log(self.name), 'rb') as log:
             log.seek(self._begins)
             return log.read().decode('utf-8', 'replace')
 

@@ -11,19 +11,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import shutil
-import tempfile
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 
 from tests.bed import pki
 from tests.bed.background import Background
+from tests.bed.programs import Programs
 from tests.simulator import etcd_start, lifecycle
 from tests.simulator.etcd import Etcd, Refused
 from tests.simulator.etcd_calls import METHODS
 from tests.simulator.etcd_keys import Place
 from tests.simulator.etcd_ports import CLIENT_PORT, OWN, PEER_PORT, Network, Ports
-from tests.simulator.etcd_process import Keeper, Process, arguments
+from tests.simulator.etcd_process import Process, arguments
 from tests.simulator.etcd_seen import SeenEtcd, hexadecimal
 from tests.simulator.etcd_wire import Client, EtcdError, credentials
 from tests.simulator.scenario import ScenarioError
@@ -65,11 +63,9 @@ class RealEtcd(SeenEtcd):
         self._exit.close()
 
     def _prepare(self):
-        self.directory = Path(tempfile.mkdtemp(prefix='talos-etcd-'))
-        self._exit.callback(shutil.rmtree, self.directory, ignore_errors=True)
-        keeper = Keeper(self.directory)
-        self._exit.callback(keeper.close)
-        self._exit.callback(self._end)
+        running = self._exit.enter_context(Programs('talos-etcd-'))
+        self.directory = running.directory
+        self._exit.callback(self._close)
         self._write_pki()
         try:
             program = self.program('etcd')
@@ -77,7 +73,7 @@ class RealEtcd(SeenEtcd):
             raise ScenarioError(f'state.etcd.real: {error}') from error
         self.version = programs.version('etcd', self._tier)
         for name in self.addresses:
-            self.processes[name] = Process(program, self.directory / name, keeper)
+            self.processes[name] = Process(running, name, program)
         self._forwarding = self._exit.enter_context(Background())
         self._network = Network(lambda: {name: process.pid for name, process in self.processes.items() if process.running})
 
@@ -91,11 +87,9 @@ class RealEtcd(SeenEtcd):
         """The path of etcd, etcdctl or etcdutl, of the version that runs. Raises NotBuilt."""
         return programs.path(name, self._tier)
 
-    def _end(self):
+    def _close(self):
         for client in self._clients.values():
             client.close()
-        for process in self.processes.values():
-            process.stop(kill=True)
 
     def _write_pki(self):
         authority = pki.Authority('etcd', key='ecdsa')
@@ -140,9 +134,9 @@ class RealEtcd(SeenEtcd):
     def _quota_arguments(self):
         return {'quota-backend-bytes': str(int(self.given['quota_mb'] * 1024 * 1024))}
 
-    def end(self, name, kill=True):
+    def end(self, name):
         """End a member's process, and close its ports."""
-        self.processes[name].stop(kill)
+        self.processes[name].stop()
         if name in self._ports:
             self._forwarding.stop(self._ports.pop(name))
 
@@ -171,7 +165,7 @@ class RealEtcd(SeenEtcd):
         """stop, start, pause, resume, cut or heal: of a member's process and ports, its machine goes on."""
         if what == 'stop':
             self._held.add(name)
-            self.processes[name].stop(kill=True)
+            self.processes[name].stop()
         elif what == 'start':
             self._held.discard(name)
         elif what in ('pause', 'resume'):

@@ -81,10 +81,12 @@ def test_one_that_is_started_again_has_said_nothing_yet():
     with Programs() as programs:
         first = programs.start('one', ['sh', '-c', 'echo first; exec sleep 600'])
         first.wait(lambda: 'first' in first.log())
+        assert first.exit_code is None
         first.stop()
+        assert first.exit_code == -signal.SIGKILL
         then = programs.start('one', ['sh', '-c', 'echo then; exec sleep 600'])
         then.wait(then.log)
-        assert then.log() == 'then\n'
+        assert then.log() == 'then\n' and programs.log('one').read_text() == 'first\nthen\n'
 
 
 def test_free_ports_are_different():
