@@ -32,6 +32,7 @@ likes. In short::
 - ``grpc_server``: ``GrpcServer``, ``Call``, ``Status`` and the gRPC codes
 - ``https_server``: ``HttpsServer``, for a Kubernetes API
 - ``connect_proxy``: ``ConnectProxy``, an HTTP CONNECT proxy that maps addresses
+- ``tcp``: ``TcpServer``, for whatever passes bytes on
 - ``faulty``: ports that accept and then misbehave
 - ``netns``: ``python -m tests.bed.netns -- command``, a network namespace in which 10.0.0.0/8 is local
 

@@ -12,12 +12,12 @@ import re
 import sys
 from pathlib import Path
 
+from tests.bed.tcp import TcpServer, both_ways, connected
 from tests.simulator.scenario import ScenarioError
 
 CLIENT_PORT, PEER_PORT = 2379, 2380
 # Where etcd itself listens, at the same address.
 OWN = {CLIENT_PORT: 12379, PEER_PORT: 12380}
-_CHUNK = 256 * 1024
 _SOCKET = re.compile(r'socket:\[(\d+)\]')
 
 
@@ -41,58 +41,28 @@ class Network:
             await self._changed.wait()
 
 
-class Ports:
-    """The forwarders of one member, as a server of the bed.
+class Port(TcpServer):
+    """One port of a member.
 
     While a member is cut off its connections stay open, and nothing passes: packets are dropped, nothing is refused.
     """
 
-    def __init__(self, name, address, network):
-        self.name = name
-        self.address = address
+    def __init__(self, name, address, port, network):
+        super().__init__(address, port)
+        self._name = name
+        self._own = OWN[port]
         self._network = network
-        self._servers = []
-        self._open = set()
 
     async def start(self):
-        for port, own in OWN.items():
-            try:
-                self._servers.append(await asyncio.start_server(lambda *ends, own=own: self._forward(own, *ends), self.address, port))
-            except OSError as error:
-                await self.stop()
-                raise ScenarioError(f'{self.address}:{port} cannot be served for etcd: {error.strerror or error}.') from error
-
-    async def stop(self):
-        for server in self._servers:
-            server.close()
-        for _turn in range(10):  # what was accepted just now has its task begin
-            await asyncio.sleep(0)
-        self._servers = []
-        for task in list(self._open):
-            task.cancel()
-        await asyncio.gather(*self._open, return_exceptions=True)
-
-    async def _forward(self, own, reader, writer):
-        task = asyncio.current_task()
-        self._open.add(task)
-        ends = [writer]
         try:
-            near, far = await asyncio.open_connection(self.address, own)
-            ends.append(far)
-            connection = _Connection(self.name, writer)
-            await _until_one_ends(self._pass(reader, far, connection), self._pass(near, writer, connection))
-        except (OSError, asyncio.CancelledError):
-            pass  # nobody listens there, one end is gone, or these ports are closed
-        finally:
-            self._open.discard(task)
-            for end in ends:
-                end.transport.abort()
+            await super().start()
+        except OSError as error:
+            raise ScenarioError(f'{self.host}:{self.port} cannot be served for etcd: {error.strerror or error}.') from error
 
-    async def _pass(self, reader, writer, connection):
-        while data := await reader.read(_CHUNK):
-            await self._network.clear(connection)
-            writer.write(data)
-            await writer.drain()
+    async def serve(self, reader, writer):
+        async with connected(self.host, self._own) as far:
+            connection = _Connection(self._name, writer)
+            await both_ways((reader, writer), far, lambda: self._network.clear(connection))
 
 
 class _Connection:
@@ -109,18 +79,6 @@ class _Connection:
             caller = process_of(self._ends, pids.values())
             self._members = {self._owner, *(name for name, pid in pids.items() if pid == caller)}
         return self._members
-
-
-async def _until_one_ends(*passing):
-    tasks = [asyncio.ensure_future(one) for one in passing]
-    try:
-        done, _running = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def process_of(ends, pids):

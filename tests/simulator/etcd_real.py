@@ -20,7 +20,7 @@ from tests.simulator import etcd_start, lifecycle
 from tests.simulator.etcd import Etcd, Refused
 from tests.simulator.etcd_calls import METHODS
 from tests.simulator.etcd_keys import Place
-from tests.simulator.etcd_ports import CLIENT_PORT, OWN, PEER_PORT, Network, Ports
+from tests.simulator.etcd_ports import CLIENT_PORT, OWN, PEER_PORT, Network, Port
 from tests.simulator.etcd_process import Process, arguments
 from tests.simulator.etcd_seen import SeenEtcd, hexadecimal
 from tests.simulator.etcd_wire import Client, EtcdError, credentials
@@ -128,7 +128,7 @@ class RealEtcd(SeenEtcd):
     def serve(self, name):
         """Open the ports under which a member is reached."""
         if name not in self._ports:
-            self._ports[name] = self._forwarding.serve(Ports(name, self.addresses[name], self._network))
+            self._ports[name] = [self._forwarding.serve(Port(name, self.addresses[name], port, self._network)) for port in OWN]
 
     @property
     def _quota_arguments(self):
@@ -137,8 +137,8 @@ class RealEtcd(SeenEtcd):
     def end(self, name):
         """End a member's process, and close its ports."""
         self.processes[name].stop()
-        if name in self._ports:
-            self._forwarding.stop(self._ports.pop(name))
+        for port in self._ports.pop(name, ()):
+            self._forwarding.stop(port)
 
     def local(self, name):
         """A client of one member, as processes on its machine are."""
