@@ -228,9 +228,14 @@ def test_bad_input_is_one_clear_sentence(ansible, variables, said):
     assert 'Traceback' not in run.text and 'fault of the collection' not in run.text and judged(run, 0, 1)
 
 
-def test_an_unknown_talos_fail_on_fails(ansible):
-    run = ansible('healthy').playbook('-e', 'talos_fail_on=sometimes')
-    assert run.code == 2 and run.says('value of talos_fail_on must be one of: never, warning, error, critical')
+@pytest.mark.parametrize('given, said', [
+    ('talos_fail_on=sometimes', 'value of talos_fail_on must be one of: never, warning, error, critical'),
+    ('talos_fail_on_incomplete=sometimes', "'talos_fail_on_incomplete' is of type"),
+])
+def test_a_wrong_talos_fail_on_is_refused_before_anything_is_asked(ansible, given, said):
+    run = ansible('healthy').playbook('-e', given)
+    assert run.code == 2 and run.says(said)
+    assert 'Gather and judge' not in run.text and judged(run, 0, 1) and not (run.directory / 'talos-report').exists()
 
 
 def test_no_talosconfig_at_all(ansible, tmp_path):
