@@ -24,8 +24,8 @@ BELOW = {
     'tasks': {'api', 'kube', 'snapshot', 'judge', 'guide', 'report', 'remedies', 'version'},
 }
 FOR_ALL = ('api.errors',)
-# What an endpoint and a talosconfig are, as text: nothing of how they are connected to.
-BESIDE = {'remedies': ('api.endpoint', 'api.talosconfig')}
+# What an endpoint, a talosconfig and YAML are, as text: nothing of how anything is connected to.
+BESIDE = {'remedies': ('api.endpoint', 'api.talosconfig', 'api.yaml_text')}
 
 
 def imports(path):

@@ -16,7 +16,7 @@ import time
 from ansible_collections.talosops.talos.plugins.module_utils.api import connection as channels
 from ansible_collections.talosops.talos.plugins.module_utils.api import endpoint as endpoints_
 from ansible_collections.talosops.talos.plugins.module_utils.api import proxy as proxies
-from ansible_collections.talosops.talos.plugins.module_utils.api import spec, talosconfig, wire
+from ansible_collections.talosops.talos.plugins.module_utils.api import talosconfig, wire, yaml_text
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import ConfigError, NoForwarding, TransportError
 from ansible_collections.talosops.talos.plugins.module_utils.api.machine import Machine
 from ansible_collections.talosops.talos.plugins.module_utils.api.tunnel import Tunnels
@@ -36,7 +36,7 @@ class Client:
     def __init__(self, context, *, endpoints=None, proxy=None, timeout=10.0, tmp_dir=None):
         channels.need_grpc()
         wire.need_protobuf()
-        spec.need_yaml()
+        yaml_text.need_yaml()
         if not endpoints:
             talosconfig.need_endpoints(context)
         parsed = [endpoints_.parse(text) for text in endpoints or context.endpoints]

@@ -4,32 +4,12 @@
 
 from __future__ import annotations
 
-from ansible_collections.talosops.talos.plugins.module_utils.api import wire
-from ansible_collections.talosops.talos.plugins.module_utils.api.errors import CallError, InputError
-
-try:
-    import yaml
-except ImportError:
-    yaml = None
+from ansible_collections.talosops.talos.plugins.module_utils.api import wire, yaml_text
+from ansible_collections.talosops.talos.plugins.module_utils.api.errors import CallError
 
 MACHINE_CONFIGS = 'MachineConfigs.config.talos.dev'
 _CONFIG_SPEC = 'talos.resource.definitions.config.MachineConfigSpec'
 _KEPT = ('id', 'namespace', 'version', 'phase', 'owner', 'created', 'updated', 'labels')
-
-if yaml is not None:
-    class _Loader(getattr(yaml, 'CSafeLoader', yaml.SafeLoader)):
-        """The safe loader, to which a time is text and '=' no riddle."""
-
-        yaml_implicit_resolvers = {
-            first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((':timestamp', ':value'))]
-            for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-        }
-
-
-def need_yaml():
-    """Raises L(InputError) when the Python package PyYAML is missing."""
-    if yaml is None:
-        raise InputError('The Python package PyYAML is missing on this host.', 'Install it: pip install pyyaml')
 
 
 class Unparsed(str):
@@ -53,23 +33,7 @@ def resource(decoded, parse=True):
         made['spec'] = Unparsed(spec['yaml_spec'])
     else:
         try:
-            made['spec'] = load(spec['yaml_spec'])
+            made['spec'] = yaml_text.load(spec['yaml_spec'])
         except ValueError:
             raise CallError(f'The resource {metadata["type"]} "{metadata["id"]}" is not valid YAML.') from None
     return made
-
-
-def load(text):
-    """What a yaml_spec holds, None for an empty one. Raises ValueError."""
-    try:
-        return yaml.load(text, Loader=_Loader) if text else None  # noqa: S506 - a safe loader
-    except yaml.YAMLError:
-        raise ValueError('not valid YAML') from None
-
-
-def documents(text):
-    """All documents of a text in YAML. Raises ValueError for what is none."""
-    try:
-        return [document for document in yaml.load_all(text, Loader=_Loader) if document is not None]  # noqa: S506 - a safe loader
-    except yaml.YAMLError:
-        raise ValueError('not valid YAML') from None

@@ -13,7 +13,8 @@ import os
 from dataclasses import dataclass, field
 
 from ansible_collections.talosops.talos.plugins.module_utils.api import credentials
-from ansible_collections.talosops.talos.plugins.module_utils.api.errors import ConfigError, InputError
+from ansible_collections.talosops.talos.plugins.module_utils.api.errors import ConfigError
+from ansible_collections.talosops.talos.plugins.module_utils.api.yaml_text import need_yaml
 
 try:
     import yaml
@@ -147,8 +148,7 @@ def _read(path, read):
 
 
 def _parse(raw, source):
-    if yaml is None:
-        raise InputError('The Python package PyYAML is missing on this host.', 'Install it: pip install pyyaml')
+    need_yaml()
     try:
         text = raw.decode('utf-8-sig') if isinstance(raw, (bytes, bytearray)) else str(raw)
     except UnicodeDecodeError:

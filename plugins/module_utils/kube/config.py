@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass, field
 
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import ConfigError
+from ansible_collections.talosops.talos.plugins.module_utils.api.yaml_text import need_yaml
 
 try:
     import yaml
@@ -90,8 +91,7 @@ def _bytes(read, path, called):
 
 
 def _parse(text, called):
-    if yaml is None:
-        raise ConfigError('The Python package PyYAML is missing on this host.', 'Install it: pip install PyYAML')
+    need_yaml()
     try:
         document = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError, AttributeError):

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import sys
 
-from ansible_collections.talosops.talos.plugins.module_utils.api.errors import ConfigError, InputError
+from ansible_collections.talosops.talos.plugins.module_utils.api.errors import ConfigError
+from ansible_collections.talosops.talos.plugins.module_utils.api.yaml_text import need_yaml
 
 try:
     import yaml
@@ -25,8 +26,7 @@ class Document:
     """C(called) is what errors call it. Raises ConfigError for text that is no kubeconfig."""
 
     def __init__(self, text, called):
-        if yaml is None:
-            raise InputError('The Python package PyYAML is missing on this host.', 'Install it: pip install PyYAML')
+        need_yaml()
         try:
             self._root = yaml.compose(text, Loader=yaml.SafeLoader)
             self.plain = yaml.safe_load(text)

@@ -10,9 +10,10 @@ so that a patch that is applied twice stands there twice.
 from __future__ import annotations
 
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError, TalosError
+from ansible_collections.talosops.talos.plugins.module_utils.api.yaml_text import need_yaml
 from ansible_collections.talosops.talos.plugins.module_utils.remedies.config_moved import moved
 from ansible_collections.talosops.talos.plugins.module_utils.remedies.config_yaml import (
-    NULL, STRING, compose, documents, dump, get, identity, is_mapping, kinds, need_yaml, scalar, written,
+    NULL, STRING, compose, documents, dump, get, identity, is_mapping, kinds, scalar, written,
 )
 
 try:

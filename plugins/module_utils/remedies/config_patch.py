@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
+from ansible_collections.talosops.talos.plugins.module_utils.api import yaml_text
 from ansible_collections.talosops.talos.plugins.module_utils.remedies import config_yaml
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import format_time, parse_time
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.redact import MARK
@@ -87,7 +88,7 @@ def same(one, other, zero=False):
 
     Talos may leave these out where it writes a configuration anew.
     """
-    plain = [[_plain(document, zero) for document in config_yaml.values(text)] for text in (one, other)]
+    plain = [[_plain(document, zero) for document in yaml_text.documents(text)] for text in (one, other)]
     return plain[0] == plain[1]
 
 
@@ -149,7 +150,7 @@ def said(message, redactor):
 def _by_identity(text):
     """{(apiVersion, kind, name): document}; of v1alpha1 the key is three times None."""
     return {tuple(document.get(name) for name in _ALWAYS) if document.get('kind') else (None, None, None): document
-            for document in config_yaml.values(text)}
+            for document in yaml_text.documents(text)}
 
 
 def _public(document, redactor):

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.talosops.talos.plugins.module_utils.api import yaml_text
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError, TalosError
 
 try:
@@ -15,35 +16,12 @@ V1ALPHA1 = 'v1alpha1'
 NULL, STRING = 'tag:yaml.org,2002:null', 'tag:yaml.org,2002:str'
 _WIDTH = 10 ** 6
 
-if yaml is not None:
-    class _Loader(getattr(yaml, 'CSafeLoader', yaml.SafeLoader)):
-        """The safe loader, to which a time is text and '=' no riddle."""
-
-        yaml_implicit_resolvers = {
-            first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((':timestamp', ':value'))]
-            for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-        }
-
-
-def need_yaml():
-    """Raises L(InputError) when the Python package PyYAML is missing."""
-    if yaml is None:
-        raise InputError('The Python package PyYAML is missing on this host.', 'Install it: pip install pyyaml')
-
-
-def values(text):
-    """The documents of a text as plain values. Raises ValueError for what is no YAML."""
-    try:
-        return [one for one in yaml.load_all(text, Loader=_Loader) if one is not None]  # noqa: S506 - a safe loader
-    except yaml.YAMLError:
-        raise ValueError('not valid YAML') from None
-
 
 def documents(text, whose):
     """The documents of a configuration as nodes. Raises TalosError where it cannot be written again as it was."""
     found = compose(text, whose)
     try:
-        kept = values(dump(found)) == values(text)
+        kept = yaml_text.documents(dump(found)) == yaml_text.documents(text)
     except ValueError:
         kept = False
     if not kept:

@@ -10,7 +10,7 @@ import threading
 import time
 from datetime import datetime, timezone
 
-from ansible_collections.talosops.talos.plugins.module_utils.api import spec
+from ansible_collections.talosops.talos.plugins.module_utils.api import spec, yaml_text
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import ABSENT, FAILED, NOT_ASKED, READ, InputError, NotAsked, TalosError
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.model import Datum, format_time
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.reads import LOG_BYTES, LOG_TAIL, Log, Resources
@@ -64,7 +64,7 @@ class Asker:
         self.redactor = redactor
         self.cluster_ids = []
         # What all machines tell alike, such as members and routes, is read and redacted once.
-        self._spec = functools.lru_cache(maxsize=SPECS_KEPT)(lambda text: redactor.value(spec.load(text)))
+        self._spec = functools.lru_cache(maxsize=SPECS_KEPT)(lambda text: redactor.value(yaml_text.load(text)))
 
     def ask(self, read, machine):
         """C((Datum, error or None)) of one read (snapshot/reads.py); raises nothing that a machine or a network did."""

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.talosops.talos.plugins.module_utils.api import spec
+from ansible_collections.talosops.talos.plugins.module_utils.api import yaml_text
 
 
 def machine_configs(items, mark):
@@ -17,7 +17,7 @@ def machine_configs(items, mark):
 
 def _documents(text, mark):
     try:
-        documents = spec.documents(text or '')
+        documents = yaml_text.documents(text or '')
     except ValueError:
         return mark(text)
     for document in documents:

@@ -8,6 +8,7 @@ import copy
 import re
 
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import ConfigError, InputError
+from ansible_collections.talosops.talos.plugins.module_utils.api.yaml_text import need_yaml
 
 try:
     import yaml
@@ -19,8 +20,7 @@ _PLAIN = re.compile(r'[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+|(?=.*[a-z])[a-z0-9][a-z0-9-
 
 def with_endpoints(text, context, endpoints, called):
     """C(text) with these endpoints in the context. Raises InputError where that would change anything else."""
-    if yaml is None:
-        raise InputError('The Python package PyYAML is missing on this host.', 'Install it: pip install PyYAML')
+    need_yaml()
     try:
         root, before = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
         found = _entry(_entry(root, 'contexts'), context)

@@ -9,6 +9,7 @@ import json
 import pytest
 import yaml
 
+from ansible_collections.talosops.talos.plugins.module_utils.api import yaml_text
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import ConfigError, InputError
 from ansible_collections.talosops.talos.plugins.module_utils.kube import document
 from ansible_collections.talosops.talos.plugins.module_utils.kube.document import Document
@@ -148,6 +149,6 @@ def test_errors_quote_nothing_of_the_file():
 
 
 def test_without_yaml_it_is_one_sentence(monkeypatch):
-    monkeypatch.setattr(document, 'yaml', None)
+    monkeypatch.setattr(yaml_text, 'yaml', None)
     with pytest.raises(InputError, match='PyYAML is missing'):
         Document('{}', 'x')

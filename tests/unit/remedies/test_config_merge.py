@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ansible_collections.talosops.talos.plugins.module_utils.api import yaml_text
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError, TalosError
 from ansible_collections.talosops.talos.plugins.module_utils.remedies import config_patch as rules
 from ansible_collections.talosops.talos.plugins.module_utils.remedies import config_yaml
@@ -53,7 +54,7 @@ def merge(given, text=REAL):
 
 
 def values(text):
-    return config_yaml.values(text)
+    return yaml_text.documents(text)
 
 
 def v1alpha1(text):

@@ -10,7 +10,7 @@ import re
 
 import pytest
 
-from ansible_collections.talosops.talos.plugins.module_utils.api import spec
+from ansible_collections.talosops.talos.plugins.module_utils.api import spec, yaml_text
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import DeadlineExceeded, InputError, NodeUnreachable, TalosError, Unsupported
 from ansible_collections.talosops.talos.plugins.module_utils.snapshot.redact import MARK, Redactor
 from ansible_collections.talosops.talos.plugins.module_utils.tasks import documents, query, resource_info, resource_types
@@ -255,7 +255,7 @@ def secrets():
         elif isinstance(value, str) and len(value) > 8 and re.search('(key|token|secret|^id|clusterid)$', name.lower()):
             found.add(value)
 
-    for document in spec.documents(plain.listed(spec.MACHINE_CONFIGS)[0]['spec']):
+    for document in yaml_text.documents(plain.listed(spec.MACHINE_CONFIGS)[0]['spec']):
         walk(document)
     for kind in {one['spec']['type'] for one in plain.listed(DEFINITIONS)}:
         if kind.endswith('.secrets.talos.dev') or kind.startswith(('DiscoveryConfigs', 'KubeSpanConfigs')):
