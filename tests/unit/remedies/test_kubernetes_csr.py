@@ -8,7 +8,7 @@ import pytest
 
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import RoleRefused, TalosError
 from tests.simulator import kubernetes_csrs
-from tests.unit.remedies.simulated import bed
+from tests.unit.remedies.simulated import UNANSWERED, UNSENT, bed, cut
 
 MODULE = 'talos_kubernetes_csr'
 WITHOUT = {'client': {'endpoints': ['10.5.0.11', '10.5.0.12', '10.5.0.13'], 'role': 'os:reader', 'cert_expires_days': 300, 'context_matches_cluster': True}}
@@ -111,24 +111,15 @@ class OfAnyApi:
                 one.run(MODULE, kubeconfig=str(path))
             assert states(one)['csr-right'] == []
 
-    def test_a_connection_that_breaks_after_the_approval_was_sent_is_looked_into_and_not_sent_again(self, monkeypatch):
-        from ansible_collections.talosops.talos.plugins.module_utils.api.errors import TransportError
-        from ansible_collections.talosops.talos.plugins.module_utils.kube.api import KubernetesApi
-        send = KubernetesApi.send
-
-        def cut(self, *given):
-            send(self, *given)
-            raise TransportError('The connection broke.', 'reset')
-
-        def lost(self, *_given):
-            raise TransportError('The connection broke.', 'reset')
+    def test_a_connection_that_breaks_after_the_approval_was_sent_is_looked_into_and_not_sent_again(self):
+        def approves(name):
+            return name.endswith('/approval')
 
         with bed(state(RIGHT)) as one:
-            monkeypatch.setattr(KubernetesApi, 'send', lost)
-            with pytest.raises(TalosError, match='^The approval of the request csr-right did not reach the API: it is pending'):
+            with cut(1, UNSENT, approves), pytest.raises(TalosError, match='^The approval of the request csr-right did not reach the API: it is pending'):
                 one.run(MODULE)
-            monkeypatch.setattr(KubernetesApi, 'send', cut)
-            assert one.run(MODULE)['requests'][0]['issued'] and len(one.changes()) == 1
+            with cut(1, UNANSWERED, approves):
+                assert one.run(MODULE)['requests'][0]['issued'] and len(one.changes()) == 1
 
 
 class TestSimulated(OfAnyApi):

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError, RoleRefused, TalosError, TransportError
-from ansible_collections.talosops.talos.plugins.module_utils.kube.api import KubernetesApi
+from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError, RoleRefused, TalosError
 from ansible_collections.talosops.talos.plugins.module_utils.remedies import stale_node
 from tests.simulator import kubernetes_nodes
 from tests.simulator.kubernetes_store import RESOURCES
-from tests.unit.remedies.simulated import bed
+from tests.unit.remedies.simulated import UNANSWERED, UNSENT, bed, cut
 
 MODULE = 'talos_kubernetes_node'
 LIVE = {'cp-1': 'Ready', 'cp-2': 'Ready', 'cp-3': 'Ready', 'w-1': 'Ready', 'w-2': 'Ready'}
@@ -105,22 +104,16 @@ class OfAnyApi:
         with bed(state(nodes={'w-2': {'ready': 'Unknown', 'since': '-3h'}})) as one:
             refused(one, tmp_path, 'w-2 answers', name='w-2')
 
-    def test_a_deletion_is_sent_once_and_looked_into(self, tmp_path, monkeypatch):
-        send = KubernetesApi.send
-
-        def cut(self, *given):
-            send(self, *given)
-            raise TransportError('The connection broke.', 'reset')
-
-        def lost(self, *_given):
-            raise TransportError('The connection broke.', 'reset')
+    def test_a_deletion_is_sent_once_and_looked_into(self, tmp_path):
+        def deletes(name):
+            return name.startswith('DELETE /api/v1/nodes/')
 
         with bed(state()) as one:
-            monkeypatch.setattr(KubernetesApi, 'send', lost)
-            done = run(one, tmp_path)
+            with cut(1, UNSENT, deletes):
+                done = run(one, tmp_path)
             assert done['failed'] and done['msg'].startswith('Node w-9 is there still: its deletion did not reach the API.') and done['backup_file']
-            monkeypatch.setattr(KubernetesApi, 'send', cut)
-            assert 'failed' not in run(one, tmp_path) and one.changes() == ['delete nodes w-9']
+            with cut(1, UNANSWERED, deletes) as cuts:
+                assert 'failed' not in run(one, tmp_path) and one.changes() == ['delete nodes w-9'] and len(cuts) == 1
 
     def test_the_only_worker_of_a_small_cluster_can_be_stale(self, tmp_path):
         small = {'topology': {'cp': {'cp-1': '10.5.0.11'}, 'workers': {}}, 'etcd': {'members': {'cp-1': '1111111111111111'}},
