@@ -12,9 +12,9 @@ import yaml
 
 from ansible_collections.talosops.talos.plugins.module_utils.judge.gates import View
 from ansible_collections.talosops.talos.plugins.module_utils.remedies import plan
-from ansible_collections.talosops.talos.plugins.module_utils.tasks import access, judged
+from ansible_collections.talosops.talos.plugins.module_utils.tasks import judged
 from tests.simulator import Cluster, apid, scenario
-from tests.tools.direct import calls
+from tests.tools.direct import calls, gather
 from tests.unit.remedies.plans import DANGEROUS, RIGHT
 
 SCENARIOS = Path(__file__).resolve().parents[2] / 'scenarios'
@@ -54,8 +54,7 @@ def test_every_scenario_that_says_something_is_in_the_table():
 @pytest.mark.parametrize('name', sorted({*RIGHT, *DANGEROUS, 'healthy', 'ghost-members'}))
 def test_the_plan_of(name):
     with mock.patch.object(apid, 'NO_ROUTE_AFTER', 0.05), Cluster(scenario.read(SCENARIOS / f'{name}.yaml')) as cluster, calls(cluster):
-        found = access.find({'talosconfig': str(cluster.directory / 'talosconfig')})
-        snapshot = access.gather({'access': found, 'timeout': 3.0, 'deadline': 12.0, 'proxy': cluster.proxy}, None)
+        snapshot = gather(cluster)
         original = cluster.model.original
     settings = judged.settings({})
     view = View(snapshot, settings)
