@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.talosops.talos.plugins.module_utils.api import yaml_text
 from ansible_collections.talosops.talos.plugins.module_utils.api.errors import InputError, TalosError
+from ansible_collections.talosops.talos.plugins.module_utils.api.yaml_text import documents as values
 from ansible_collections.talosops.talos.plugins.module_utils.remedies import config_patch as rules
 from ansible_collections.talosops.talos.plugins.module_utils.remedies import config_yaml
 from ansible_collections.talosops.talos.plugins.module_utils.remedies.config_merge import merged, patches
@@ -51,10 +51,6 @@ encryption:
 
 def merge(given, text=REAL):
     return merged(text, patches(given))
-
-
-def values(text):
-    return yaml_text.documents(text)
 
 
 def v1alpha1(text):

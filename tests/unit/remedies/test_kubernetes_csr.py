@@ -118,8 +118,8 @@ class OfAnyApi:
         with bed(state(RIGHT)) as one:
             with cut(1, UNSENT, approves), pytest.raises(TalosError, match='^The approval of the request csr-right did not reach the API: it is pending'):
                 one.run(MODULE)
-            with cut(1, UNANSWERED, approves):
-                assert one.run(MODULE)['requests'][0]['issued'] and len(one.changes()) == 1
+            with cut(1, UNANSWERED, approves) as cuts:
+                assert one.run(MODULE)['requests'][0]['issued'] and len(one.changes()) == 1 and len(cuts) == 1
 
 
 class TestSimulated(OfAnyApi):
